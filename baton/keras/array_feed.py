@@ -11,7 +11,7 @@ from keras.src.trainers.data_adapters import array_slicing
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
 from baton.data.permutation import ORDER, Indices, Permutation
-from baton.keras.feeds import check_same, to_the_device
+from baton.keras.feeds import AS_IT_IS, to_the_device
 from baton.keras.support import on_jax
 
 BATCHES_A_BLOCK = 64
@@ -21,13 +21,18 @@ class ArrayFeed:
     """Batches of what an ArrayDataAdapter of Keras holds: NumPy arrays, tensors, pandas, sparse matrices.
 
     `steps`: `steps_per_epoch`, if given. Then an epoch begins where the one before it ended, and the order of the
-    samples changes after all were used once. `shuffle`: True, False, or "batch" (inside each batch).
+    samples changes after all were used once. `shuffle`: True, False, or "batch" (inside each batch). `restarts`: each
+    epoch begins with the first batch.
     """
 
-    def __init__(self, adapter: ArrayDataAdapter, *, seed: int, shuffle: bool | str, steps: int | None) -> None:
+    read_again = 0
+
+    def __init__(
+        self, adapter: ArrayDataAdapter, *, seed: int, shuffle: bool | str, steps: int | None, restarts: bool
+    ) -> None:
         self._size, self._batch_size = adapter._num_samples, adapter.batch_size
         self._pass = adapter.num_batches
-        self._seed, self._shuffle = seed, shuffle
+        self._seed, self._shuffle, self._restarts = seed, shuffle, restarts
         self._order: tuple[int, Permutation] | None = None
         self.steps: int | None = steps or self._pass
         self._epoch_steps: int = self.steps
@@ -55,13 +60,17 @@ class ArrayFeed:
     def end_epoch(self, epoch: int) -> None:
         """Nothing: no epoch depends on the one before it."""
 
-    def state(self) -> dict[str, Any]:
+    def description(self) -> dict[str, Any]:
         """What decides the order."""
-        return {"samples": self._size, "batch_size": self._batch_size, "seed": self._seed, "order": self._name()}
+        found = {"kind": "arrays", "samples": self._size, "batch_size": self._batch_size, "order": self._name()}
+        return {**found, "seed": self._seed} if self._shuffle else found
+
+    def state(self) -> dict[str, Any]:
+        """Nothing: the order is a function of the epoch."""
+        return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Check that the order is the same: it is a function of the epoch."""
-        check_same(state, self.state())
+        """Nothing: `open` reaches each position."""
 
     def reach(self, epoch: int, start: int | None) -> None:
         """Nothing: `open` does it."""
@@ -70,11 +79,12 @@ class ArrayFeed:
         """Nothing: what TensorFlow reads ahead ends with its iterator."""
 
     def _name(self) -> str:
-        return f"{ORDER} in batches" if self._shuffle == "batch" else ORDER if self._shuffle else "as it is"
+        return f"{ORDER} in batches" if self._shuffle == "batch" else ORDER if self._shuffle else AS_IT_IS
 
     def _indices(self, epoch: int, start: int) -> Iterator[Indices]:
         """The indices of the samples of each batch."""
-        for number in range(epoch * self._epoch_steps + start, (epoch + 1) * self._epoch_steps):
+        base = 0 if self._restarts else epoch * self._epoch_steps
+        for number in range(base + start, base + self._epoch_steps):
             round_, batch = divmod(number, self._pass)
             first = batch * self._batch_size
             end = min(first + self._batch_size, self._size)

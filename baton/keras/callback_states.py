@@ -5,14 +5,14 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from keras.src.utils import file_utils
 
 from baton.adapters.state_files import Bits, can_be_stored
+from baton.keras import callback_variables
+from baton.keras.callback_files import WrittenFile, put_rows_back, rows_of
 from baton.program.errors import ProgramError
 
 ATTRIBUTES: dict[str, tuple[str, ...]] = {
@@ -41,16 +41,19 @@ _SHARED = {"best_weights"}
 
 
 class CallbackStates:
-    """The states of the callbacks of one call of `fit`. `note`: called once with what cannot be saved.
+    """The states of the callbacks of one call of `fit`. `note`: called with what cannot be saved or restored.
+
+    `model`: the model that is trained. `append_to_files`: a callback adds to a file that may have been there before.
 
     Raises:
         ProgramError: a callback does what Baton does, and would work against it.
     """
 
-    def __init__(self, callbacks: Sequence[Any], note: Callable[[str], object]) -> None:
-        self._callbacks = list(callbacks)
-        self._note: Callable[[str], object] | None = note
-        self._files = {k: _WrittenFile(one) for k, one in enumerate(self._callbacks) if is_kind(one, "ModelCheckpoint")}
+    def __init__(self, callbacks: Sequence[Any], note: Callable[[str], object], model: Any) -> None:
+        self._callbacks, self._note, self._model = list(callbacks), note, model
+        self._told = False
+        self.append_to_files = any(is_kind(one, "CSVLogger") and one.append for one in self._callbacks)
+        self._files = {k: WrittenFile(one) for k, one in enumerate(self._callbacks) if is_kind(one, "ModelCheckpoint")}
         for one in self._callbacks:
             if isinstance(one, keras.callbacks.BackupAndRestore):
                 raise ProgramError(
@@ -58,19 +61,19 @@ class CallbackStates:
                     "out. baton.keras.fit already continues at the exact step"
                 )
 
-    def capture(self) -> list[dict[str, Any]]:
-        """The state of each callback, as copies."""
+    def capture(self, *, ended: bool = False) -> list[dict[str, Any]]:
+        """The state of each callback, as copies. `ended`: the training has ended."""
         left_out: list[str] = []
-        states = [{"kind": _kind(one), **self._state(k, one, left_out)} for k, one in enumerate(self._callbacks)]
-        if left_out and self._note is not None:
+        states = [{"kind": _kind(one), **self._state(k, one, left_out, ended)} for k, one in enumerate(self._callbacks)]
+        if left_out and not self._told:
             self._note(
                 f"these attributes of callbacks cannot be saved and begin anew after a restart: {', '.join(left_out)}. "
                 "Give the callback get_state() and set_state(state), or keep only numbers, text, lists and arrays in it"
             )
-        self._note = None
+        self._told = True
         return states
 
-    def _state(self, number: int, callback: Any, left_out: list[str]) -> dict[str, Any]:
+    def _state(self, number: int, callback: Any, left_out: list[str], ended: bool) -> dict[str, Any]:
         if callable(getattr(callback, "get_state", None)) and callable(getattr(callback, "set_state", None)):
             own = copy.deepcopy(callback.get_state())
             if not can_be_stored(own):
@@ -79,16 +82,21 @@ class CallbackStates:
                     "tuples, numbers, text, bytes, None and NumPy arrays"
                 )
             return {"own": own}
-        state: dict[str, Any] = {"attributes": self._attributes(callback, left_out)}
+        variables: dict[str, Any] = {}
+        state: dict[str, Any] = {"attributes": self._attributes(callback, variables, left_out)}
+        if variables:
+            state["variables"] = variables
+        if ended:  # the model has had them, or they were of no use
+            state["attributes"] = {name: one for name, one in state["attributes"].items() if name not in _SHARED}
         if hasattr(callback, "_set_monitor_op"):
             state["monitors"] = callback.monitor_op is not None
         if is_kind(callback, "CSVLogger"):
-            state["rows"] = _rows_of(callback)
+            state["rows"] = rows_of(callback, ended=ended)
         if number in self._files:
             state["file"] = self._files[number].capture()
         return state
 
-    def _attributes(self, callback: Any, left_out: list[str]) -> dict[str, Any]:
+    def _attributes(self, callback: Any, variables: dict[str, Any], left_out: list[str]) -> dict[str, Any]:
         names = ATTRIBUTES.get(_own_name(callback))
         if names is not None:
             return {name: _copied(name, getattr(callback, name)) for name in names if hasattr(callback, name)}
@@ -98,12 +106,16 @@ class CallbackStates:
                 continue
             if can_be_stored(value):
                 found[name] = _copied(name, value)
+            elif (own := callback_variables.capture(value, self._model)) is not None:
+                variables.update({name: own} if own else {})
             elif not (isinstance(value, type | np.ufunc) or inspect.isroutine(value)):
                 left_out.append(f"{type(callback).__qualname__}.{name}")
         return found
 
-    def restore(self, states: list[dict[str, Any]], epoch: int) -> None:
+    def restore(self, states: list[dict[str, Any]], epoch: int | None) -> None:
         """Put back what `capture` returned. Call it after `on_train_begin`, with the epoch that continues.
+
+        None: the training has ended, and `on_train_begin` was not called.
 
         Raises:
             ProgramError: these are other callbacks.
@@ -122,11 +134,14 @@ class CallbackStates:
                 callback._set_monitor_op()  # it changes the sign of min_delta, so it comes before the attributes
             for name, value in state["attributes"].items():
                 _put_back(callback, name, as_arrays(value))
+            for name, value in state.get("variables", {}).items():
+                place = f"{_kind(callback)}.{name}"
+                callback_variables.restore(place, getattr(callback, name, None), value, self._model, self._note)
             if "rows" in state:
-                _put_rows_back(callback, state["rows"])
+                put_rows_back(callback, state["rows"], ended=epoch is None)
             if number in self._files:
                 self._files[number].restore(state["file"])
-            if is_kind(callback, "ProgbarLogger"):
+            if epoch is not None and is_kind(callback, "ProgbarLogger"):
                 callback.on_epoch_begin(epoch)  # makes the bar; the epoch itself does not begin again
 
 
@@ -171,62 +186,3 @@ def as_arrays(value: Any) -> Any:
     if type(value) is dict:
         return {key: as_arrays(one) for key, one in value.items()}
     return value
-
-
-def _rows_of(logger: Any) -> dict[str, Any] | None:
-    """The file of a CSVLogger so far. `on_train_begin` of the next process will delete it."""
-    if logger.csv_file is None or logger.csv_file.closed:
-        return None
-    logger.csv_file.flush()
-    return {"content": Path(logger.filename).read_bytes(), "keys": logger.keys}
-
-
-def _put_rows_back(logger: Any, rows: dict[str, Any] | None) -> None:
-    if rows is None:
-        return
-    logger.csv_file.close()
-    Path(logger.filename).write_bytes(rows["content"])
-    # Keras's own function for files: it sets the newline mode that the CSV writer was made with.
-    logger.csv_file = file_utils.File(logger.filename, "a")
-    logger.keys, logger.writer = rows["keys"], None
-    logger.append_header = not rows["content"]
-
-
-class _WrittenFile:
-    """The newest file of a ModelCheckpoint. It goes into each save, because the next machine may not have it."""
-
-    def __init__(self, callback: Any) -> None:
-        self._paths: list[str] = []
-        self._read: tuple[tuple[int, int], Any] | None = None
-        original = callback._get_file_path
-
-        def remembered(*args: Any, **kwargs: Any) -> str:
-            path = str(original(*args, **kwargs))
-            if path not in self._paths[-1:]:
-                self._paths = [*[one for one in self._paths if Path(one).is_file()][-1:], path]
-                self._read = None
-            return path
-
-        callback._get_file_path = remembered
-
-    def capture(self) -> dict[str, Any] | None:
-        """Its path and content."""
-        for path in reversed(self._paths):
-            file = Path(path)
-            if file.is_file():
-                status = file.stat()
-                version = (status.st_mtime_ns, status.st_size)
-                if self._read is None or self._read[0] != version:
-                    self._read = version, np.fromfile(file, np.uint8)
-                return {"path": path, "content": self._read[1]}
-        return None
-
-    def restore(self, saved: dict[str, Any] | None) -> None:
-        """Write the file if it is not there."""
-        if saved is None:
-            return
-        self._paths = [saved["path"]]
-        file = Path(saved["path"])
-        if not file.exists():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            saved["content"].tofile(file)

@@ -9,13 +9,24 @@ from keras.src import tree
 from keras.src.trainers.data_adapters import data_adapter_utils
 
 from baton.keras.support import on_jax
-from baton.program.errors import ProgramError
+
+AS_IT_IS = "as it is"
+"""The order of batches that are not shuffled."""
 
 
 class Feed(Protocol):
-    """Batches for epochs. `steps`: the number of batches of an epoch; None if it is not known before its end."""
+    """Batches for epochs. `steps`: the number of batches of an epoch; None if it is not known before its end.
+
+    The feed of a validation counts validations instead of epochs, from 0 in each call of `fit`. Each one begins with
+    the first batch (`restarts`). `read_again`: batches that were read again after a restart.
+    """
 
     steps: int | None
+    read_again: int
+
+    def description(self) -> dict[str, Any]:
+        """What decides which batch has which index, as JSON. The keys are those of `arguments.NAMES`."""
+        ...
 
     def example(self) -> Any:
         """A batch from which a model can be built. Making it does not change the order of the batches."""
@@ -40,27 +51,13 @@ class Feed(Protocol):
     def reach(self, epoch: int, start: int | None) -> None:
         """After a restart: be as after the batches before `start`, or after all batches of the epoch if it is None.
 
-        What takes time or draws random numbers happens here, and not in `open`.
+        Call it for each epoch in turn. What takes time or draws random numbers happens here, and not in `open`.
         """
         ...
 
     def close(self) -> None:
         """End what makes batches ahead."""
         ...
-
-
-def check_same(saved: dict[str, Any], now: dict[str, Any]) -> None:
-    """Check that the save was made with data of this kind.
-
-    Raises:
-        ProgramError: it was not, so its position means other samples.
-    """
-    changed = [f"{name} was {saved.get(name)} and is {one}" for name, one in now.items() if saved.get(name) != one]
-    if changed:
-        raise ProgramError(
-            f"x: the save was made with other data: {'; '.join(changed)}. Pass the same data and arguments, or begin a "
-            "new run: without a worker, delete the folder of the run"
-        )
 
 
 class Handed:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
-import keras
-
-from baton.adapters.state_files import read_tree
+from baton.adapters.state_files import read_tree, write_tree
 from baton.program.backend import Saved
 from baton.program.errors import ProgramError
 from baton.program.run import Run
@@ -18,45 +17,65 @@ NAME = "keras"
 
 
 @dataclass
+class Call:
+    """A call of `fit` that begins. `number`: from 0. `row`: what to add to the number of an epoch for its row.
+
+    `cursor`, `tree`: where it continues, and the state there, until it is restored; None if it begins. `ended`: it had
+    ended before the save, and they are of its end.
+    """
+
+    number: int
+    row: int
+    cursor: dict[str, Any] | None = None
+    tree: dict[str, Any] | None = None
+    ended: bool = False
+
+
+@dataclass
 class Fits:
     """What the calls of `fit` have in common.
 
     `saved`: the save from which the run continues, until the call that made it. `begun`: calls so far. `steps`, `row`:
-    steps and the number of the last row after the calls so far. `histories`: of the calls so far.
+    steps and the number of the last row after the calls so far. `ended`: the states at the ends of the calls so far.
+    Each save has them, so that after a restart the program sees what these calls left.
     """
 
     saved: Saved | None
     begun: int = 0
     steps: int = 0
     row: int | None = None
-    histories: list[dict[str, Any]] = field(default_factory=list)
-    state: Any = None
+    ended: list[dict[str, Any]] = field(default_factory=list)
 
-    def next(self) -> int:
-        """The number of the call that begins now, from 0."""
+    def begin(self, initial_epoch: int) -> Call:
+        """The call that begins now."""
+        number = self.begun
         self.begun += 1
-        return self.begun - 1
-
-    @property
-    def saved_call(self) -> int:
-        """The number of the call that made the save; -1 if there is no save that is still needed."""
-        return -1 if self.saved is None else int(self.saved.cursor[NAME]["fit"])
-
-    def begin(self, call: int, initial_epoch: int) -> tuple[dict[str, Any] | None, int]:
-        """The cursor of the save if this call made it, and what to add to the number of an epoch for its row."""
-        if self.saved is None or call != self.saved_call:
-            return None, 0 if self.row is None else self.row - initial_epoch
-        cursor = self.saved.cursor[NAME]
+        if self.saved is None:
+            return Call(number, 0 if self.row is None else self.row - initial_epoch)
+        saved, ended = self.saved, number < int(self.saved.cursor[NAME]["fit"])
+        if ended:
+            tree = read_tree(saved.folder, _of_ended(number))
+            cursor = tree["cursor"]
+        else:
+            tree, cursor, self.saved = read_tree(saved.folder, NAME), saved.cursor[NAME], None
         self.steps, row = cursor["offsets"]
-        self.histories = self.saved_state()["histories"]
-        return cursor, row
+        return Call(number, row, cursor, tree, ended)
 
-    def saved_state(self) -> Any:
-        """The tree of the save."""
-        assert self.saved is not None
-        if self.state is None:
-            self.state = read_tree(self.saved.folder, NAME)
-        return self.state
+    def end(self, tree: dict[str, Any], steps: int, row: int) -> None:
+        """A call has ended. `tree`: its state, with its cursor."""
+        self.ended = [*self.ended, tree]
+        self.steps, self.row = steps, row
+
+
+def write_state(folder: Path, tree: dict[str, Any], ended: list[dict[str, Any]]) -> None:
+    """Write the files of a save: the state of the call that goes on, and those of the calls that have ended."""
+    write_tree(folder, NAME, tree)
+    for number, one in enumerate(ended):
+        write_tree(folder, _of_ended(number), one)
+
+
+def _of_ended(number: int) -> str:
+    return f"{NAME}-call-{number + 1}"
 
 
 _known: WeakKeyDictionary[Run, Fits] = WeakKeyDictionary()
@@ -77,12 +96,3 @@ def fits_of(run: Run) -> Fits:
             )
         _known[run] = Fits(saved)
     return _known[run]
-
-
-def skipped(model: Any, history: dict[str, Any]) -> Any:
-    """The History of a call that had ended when the save was made."""
-    found = keras.callbacks.History()
-    found.set_model(model)
-    found.history, found.epoch = history["history"], history["epoch"]
-    model.history = found
-    return found

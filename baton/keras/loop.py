@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import keras
 
 from baton.adapters.random_states import random_states, set_random_states
-from baton.adapters.state_files import write_tree
 from baton.keras import variables
 from baton.keras.callback_states import CallbackStates
 from baton.keras.feeds import Feed
-from baton.keras.fits import NAME, Fits
+from baton.keras.fits import NAME, Call, Fits, write_state
 from baton.keras.records import Rows, StepLog, metrics_of, plain_logs
 from baton.keras.steps import NoMoreBatches, steps_of
 from baton.program.errors import ProgramError
@@ -27,23 +26,27 @@ PROGRESS_SECONDS = 1.0
 
 @dataclass
 class Place:
-    """What is next: the beginning of an epoch, or a batch of its training or validation. `step`: of the run."""
+    """What is next: the beginning of an epoch, or a batch of its training or validation. `step`: of the run.
+
+    `validations`: validations of this call that are done.
+    """
 
     epoch: int
     step: int
     phase: str = BEGIN
     batch: int = 0
+    validations: int = 0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a call of `fit` was asked for. `row`: added to the number of an epoch, for the rows of the run."""
+    """What a call of `fit` was asked for. `arguments`: what a restart compares."""
 
-    call: int
+    call: Call
     first_epoch: int
     epochs: int
-    row: int
     validates: Callable[[int], bool]
+    arguments: dict[str, Any]
 
 
 class Loop:
@@ -54,10 +57,10 @@ class Loop:
     ) -> None:
         self._model, self._run, self._fits, self._plan = model, run, fits, plan
         self._feed, self._test_feed, self._callbacks = feed, test_feed, callbacks
-        self._rows = Rows(run, plan.row)
+        self._rows = Rows(run, plan.call.row)
         self._rows.set_model(model)
         callbacks.callbacks.insert(_before_history(callbacks), self._rows)
-        self._states = CallbackStates(callbacks.callbacks, run.note)
+        self._states = CallbackStates(callbacks.callbacks, run.note, model)
         self._steps = steps_of(model)
         self._log = StepLog(run)
         self._at = Place(plan.first_epoch, fits.steps)
@@ -72,8 +75,11 @@ class Loop:
         model.stop_training = False
         try:
             self._callbacks.on_train_begin()
-            if self._fits.saved_call == self._plan.call:
-                self._restore()
+            if self._plan.call.tree is not None:
+                self._restore(self._plan.call.tree)
+                self._plan.call.tree = None  # it is as large as the model
+            elif self._states.append_to_files:
+                self._save(wait=True)  # until the first save, nobody knows what the files had before this call
             for epoch in range(self._at.epoch, self._plan.epochs):
                 if model.stop_training and self._at.phase == BEGIN:
                     break  # only after a restore: the save was made after the epoch that stopped the training
@@ -84,17 +90,30 @@ class Loop:
             self._end()
         finally:
             self._steps.settle()
-            self._feed.close()
-            if self._test_feed is not None:
-                self._test_feed.close()
+            self._close()
+
+    def repeat_the_end(self) -> None:
+        """Be as at the end of this call, which had ended when the save was made."""
+        tree = self._plan.call.tree
+        assert tree is not None
+        try:
+            self._restore(tree)
+        finally:
+            self._steps.settle()
+            self._close()
+        self._fits.end(tree, self._at.step, self._plan.call.row + self._at.epoch)
+
+    def _close(self) -> None:
+        self._feed.close()
+        if self._test_feed is not None:
+            self._test_feed.close()
 
     def _end(self) -> None:
         if isinstance(self._model.optimizer, keras.optimizers.Optimizer) and self._plan.epochs > 0:
             self._model.optimizer.finalize_variable_values(self._model.trainable_weights)
         self._callbacks.on_train_end(logs=self._epoch_logs)
-        history = self._model.history
-        self._fits.steps, self._fits.row = self._at.step, self._plan.row + self._at.epoch
-        self._fits.histories = [*self._fits.histories, {"history": history.history, "epoch": history.epoch}]
+        tree = {**self._tree(ended=True), "cursor": self._cursor()}
+        self._fits.end(tree, self._at.step, self._plan.call.row + self._at.epoch)
 
     def _epoch(self, epoch: int) -> None:
         at, model, self._unsaved = self._at, self._model, True
@@ -113,7 +132,7 @@ class Loop:
         self._rows.steps = at.step
         self._callbacks.on_epoch_end(epoch, self._epoch_logs)
         self._feed.end_epoch(epoch)
-        self._at = Place(epoch + 1, at.step)
+        self._at = Place(epoch + 1, at.step, validations=at.validations)
         self._point()
 
     def _train(self, epoch: int) -> None:
@@ -154,7 +173,7 @@ class Loop:
         elif hasattr(callbacks, "_on_begin"):
             callbacks._on_begin()  # what is left of on_test_begin: Keras counts that each begin has its end
         self._steps.begin_testing()
-        batches = feed.open(0, at.batch)
+        batches = feed.open(at.validations, at.batch)
         while (feed.steps is None or at.batch < feed.steps) and not (at.batch and model.stop_evaluating):
             if not self._one(callbacks.on_test_batch_begin, self._steps.test, batches):
                 break
@@ -162,7 +181,8 @@ class Loop:
             callbacks.on_test_batch_end(at.batch - 1, self._logs)
             self._point()
         self._steps.settle()
-        feed.end_epoch(0)
+        feed.end_epoch(at.validations)
+        at.validations += 1
         found = plain_logs(model._get_metrics_result_or_logs(self._logs))
         callbacks.on_test_end(found)
         self._epoch_logs.update({f"val_{name}": value for name, value in found.items()})
@@ -179,53 +199,73 @@ class Loop:
             self._run.progress(step=self._at.step, total=steps, epoch=at, epochs=self._plan.epochs)
         self._run.check()
 
-    def _save(self) -> None:
+    def _save(self, *, wait: bool = False) -> None:
+        tree, cursor, ended = self._tree(), self._cursor(), self._fits.ended
+        self._unsaved = False
+        about: dict[str, Any] = {"step": self._at.step, "epoch": self._at.epoch, "cursor": {NAME: cursor}}
+        if wait:
+            with self._run.save(**about) as folder:
+                write_state(folder, tree, ended)
+            return
+        write = partial(write_state, tree=tree, ended=ended)
+        self._run.save_in_background(**about, metrics=metrics_of(self._epoch_logs), write=write)
+
+    def _tree(self, *, ended: bool = False) -> dict[str, Any]:
+        """Copies of the state. `ended`: after the end of the training."""
         # Callbacks run in other threads if Keras thinks that they may. Before Keras 3.12 the method had another name.
         callbacks = self._callbacks
         (callbacks._flush_futures if hasattr(callbacks, "_flush_futures") else callbacks._clear_futures)()
         self._log.flush()
         self._steps.settle()
-        at = self._at
-        tree = {
+        return {
             "model": variables.capture(self._model),
-            "callbacks": self._states.capture(),
+            "callbacks": self._states.capture(ended=ended),
             "random": random_states(),
             "logs": plain_logs(self._logs),
             "epoch_logs": plain_logs(self._epoch_logs),
             "stop": [bool(self._model.stop_training), bool(getattr(self._model, "stop_evaluating", False))],
-            "histories": self._fits.histories,
         }
-        cursor = {
-            "fit": self._plan.call,
-            "place": vars(at),
-            "offsets": [self._fits.steps, self._plan.row],
+
+    def _cursor(self) -> dict[str, Any]:
+        return {
+            "fit": self._plan.call.number,
+            "place": asdict(self._at),
+            "offsets": [self._fits.steps, self._plan.call.row],
+            "arguments": self._plan.arguments,
+            "epochs": self._plan.epochs,
             "data": self._feed.state(),
             "validation": self._test_feed.state() if self._test_feed is not None else None,
         }
 
-        def write(folder: Path) -> None:
-            write_tree(folder, NAME, tree)
-
-        self._unsaved = False
-        self._run.save_in_background(
-            step=at.step, epoch=at.epoch, cursor={NAME: cursor}, metrics=metrics_of(self._epoch_logs), write=write
-        )
-
-    def _restore(self) -> None:
-        fits, model = self._fits, self._model
-        assert fits.saved is not None
-        tree, cursor = fits.saved_state(), fits.saved.cursor[NAME]
+    def _restore(self, tree: dict[str, Any]) -> None:
+        model, call = self._model, self._plan.call
+        assert call.cursor is not None
         if variables.lacks_some(model, tree["model"]):
             self._make_missing_variables()
         variables.restore(model, tree["model"])
-        self._at = Place(**cursor["place"])
-        self._states.restore(tree["callbacks"], self._at.epoch)
+        self._at = Place(**call.cursor["place"])
+        self._states.restore(tree["callbacks"], None if call.ended else self._at.epoch)
         self._logs, self._epoch_logs = tree["logs"], tree["epoch_logs"]
         model.stop_training, model.stop_evaluating = tree["stop"]
         # A generator that is read again draws the same as in the first process, so this comes before the states.
-        self._feed.reach(self._at.epoch, None if self._at.phase == TEST else self._at.batch)
+        self._reach()
         set_random_states(tree["random"])
-        fits.saved = fits.state = None
+
+    def _reach(self) -> None:
+        """Bring the data to the position, in the order of the first process: both feeds may share a generator."""
+        at, feed, tests = self._at, self._feed, self._test_feed
+        began, done = time.monotonic(), 0
+        for epoch in range(self._plan.first_epoch, at.epoch):
+            feed.reach(epoch, None)
+            if tests is not None and self._plan.validates(epoch):
+                tests.reach(done, None)
+                done += 1
+        feed.reach(at.epoch, None if at.phase == TEST else at.batch)
+        if tests is not None:
+            tests.reach(at.validations, at.batch if at.phase == TEST else 0)
+        for name, one in (("x", feed), ("validation_data", tests)):
+            if one is not None and one.read_again:
+                self._run.note(_read_again(name, one.read_again, time.monotonic() - began, at))
 
     def _make_missing_variables(self) -> None:
         """One step on TensorFlow, whose effects the restore replaces: some models make optimizers' variables in it."""
@@ -242,3 +282,11 @@ def _before_history(callbacks: Any) -> int:
     while found and isinstance(callbacks.callbacks[found - 1], kinds):
         found -= 1
     return found
+
+
+def _read_again(argument: str, number: int, seconds: float, at: Place) -> str:
+    place = f"batch {at.batch} of the validation" if at.phase == TEST else f"step {at.batch}"
+    return (
+        f"{argument} has no indices, so {number} batches were read again in {seconds:.1f} s to reach {place} of epoch "
+        f"{at.epoch + 1}. Arrays, a PyDataset, or baton.data.batches(...) continue at once"
+    )

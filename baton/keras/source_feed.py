@@ -15,12 +15,23 @@ from baton.program.errors import ProgramError
 
 
 class SourceFeed:
-    """Batches of a BatchSource. With `steps_per_epoch`, an epoch begins where the one before it ended."""
+    """Batches of a BatchSource. With `steps_per_epoch`, an epoch begins where the one before it ended.
+
+    `restarts`: each epoch is the beginning of the first epoch of the source.
+    """
+
+    read_again = 0
 
     def __init__(
-        self, source: BatchSource, *, steps: int | None, first_epoch: int, class_weight: dict[int, float] | None
+        self,
+        source: BatchSource,
+        *,
+        steps: int | None,
+        first_epoch: int,
+        class_weight: dict[int, float] | None,
+        restarts: bool,
     ) -> None:
-        self._source, self._class_weight = source, class_weight
+        self._source, self._class_weight, self._restarts = source, class_weight, restarts
         self._pass = batches_per_epoch(source)
         self._own_epochs = steps is None
         self.steps: int | None = steps or self._pass
@@ -44,7 +55,10 @@ class SourceFeed:
 
     def open(self, epoch: int, start: int) -> Iterator[Any]:
         """The batches of this epoch from `start` on."""
-        if self._own_epochs:
+        self.example()  # before the place is set: it may open the source, and then `_peeked` has all batches
+        if self._restarts:
+            self._place = (0, start)
+        elif self._own_epochs:
             self._place = (epoch, start)
         elif self._pass is not None and self.steps is not None:
             self._place = divmod(epoch * self.steps + start, self._pass)
@@ -78,6 +92,10 @@ class SourceFeed:
             weight = data_adapter_utils.class_weight_to_sample_weights(y, self._class_weight)
         parts = (x, y, weight)
         return parts[: 3 if weight is not None else 2 if y is not None else 1]
+
+    def description(self) -> dict[str, Any]:
+        """The kind only: `restore` of the source checks all else."""
+        return {"kind": "baton.data.batches"}
 
     def state(self) -> dict[str, Any]:
         """The state of the source."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -12,15 +12,16 @@ from keras.src.trainers.data_adapters import array_slicing, data_adapter_utils
 from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter, can_convert_arrays
 
 from baton.adapters.batch_source import BatchSource
+from baton.keras.arguments import check_same, of_data, plain
 from baton.keras.array_feed import ArrayFeed
 from baton.keras.feeds import Feed
-from baton.keras.fits import fits_of, skipped
+from baton.keras.fits import Call, fits_of
 from baton.keras.loop import Loop, Plan
 from baton.keras.pydataset_feed import PyDatasetFeed
 from baton.keras.source_feed import SourceFeed
 from baton.keras.stream_feed import StreamFeed
 from baton.keras.support import check_keras, check_one_device, on_jax
-from baton.program.errors import ProgramError, Stopped
+from baton.program.errors import Stopped
 from baton.program.run import Run
 from baton.program.start import current_run, init
 
@@ -55,7 +56,7 @@ def fit(  # noqa: PLR0913, PLR0917 - as model.fit
 
     `run`: the run of this process; without it, `baton.init()` makes one. `seed`: of the order of the samples. `x`: also
     what `baton.data.batches` returns. Several calls in one program continue where the program was: a call that had
-    ended returns its History at once, and the next one restores the model.
+    ended trains nothing, and gives its model and its callbacks the state that they had at its end.
 
     Raises:
         Stopped: the run must stop, and is saved. Do not catch it.
@@ -80,23 +81,28 @@ def fit(  # noqa: PLR0913, PLR0917 - as model.fit
     own = run is None
     run = run or _open_run()
     fits = fits_of(run)
-    call = fits.next()
+    options = {
+        "validation_split": plain(validation_split),
+        "initial_epoch": plain(initial_epoch),
+        "steps_per_epoch": plain(steps_per_epoch),
+        "validation_steps": plain(validation_steps),
+        "validation_freq": plain(validation_freq),
+        "class_weight": plain(class_weight),
+        "sample_weight": "missing" if sample_weight is None else "given",
+    }
     if validation_split and validation_data is None:
         (x, y, sample_weight), validation_data = array_slicing.train_validation_split(
             (x, y, sample_weight), validation_split=validation_split
         )
-    feed = _feed(
-        (x, y, sample_weight), batch_size, steps_per_epoch, shuffle, class_weight, seed, (initial_epoch, run.note)
-    )
-    if call < fits.saved_call:
-        run.note(f"call {call + 1} of baton.keras.fit had ended before the save, and is not repeated")
-        history = fits.saved_state()["histories"][call]
-        feed.reach(max(history["epoch"], default=initial_epoch - 1) + 1, 0)  # the next call may use the same data
-        return skipped(model, history)
-    cursor, row = fits.begin(call, initial_epoch)
+    feed = _feed((x, y, sample_weight), batch_size, steps_per_epoch, shuffle, class_weight, seed, initial_epoch)
     test_feed = _test_feed(validation_data, validation_batch_size or batch_size, validation_steps, seed)
-    if cursor is not None:
-        _restore(cursor, feed, test_feed)
+    found = {**options, **of_data(feed, validation=False), **of_data(test_feed, validation=True)}
+    call = fits.begin(initial_epoch)
+    if call.cursor is not None:
+        check_same(call.cursor["arguments"], found, call.number)
+        feed.restore(call.cursor["data"])
+        if test_feed is not None:
+            test_feed.restore(call.cursor["validation"])
     _build(model, feed)
     if not isinstance(callbacks, keras.callbacks.CallbackList):
         callbacks = keras.callbacks.CallbackList(
@@ -112,8 +118,13 @@ def fit(  # noqa: PLR0913, PLR0917 - as model.fit
     def validates(epoch: int) -> bool:
         return bool(model._should_eval(epoch, validation_freq))
 
+    loop = Loop(model, run, fits, Plan(call, initial_epoch, epochs, validates, found), feed, test_feed, callbacks)
+    if call.ended:
+        loop.repeat_the_end()
+        run.note(_ended(call, epochs))
+        return model.history
     try:
-        Loop(model, run, fits, Plan(call, initial_epoch, epochs, row, validates), feed, test_feed, callbacks).run()
+        loop.run()
     except Stopped:
         if own:
             run.close()  # so that a cell of a notebook can be run again
@@ -135,13 +146,11 @@ def _test_feed(data: Any, batch_size: int | None, steps: int | None, seed: int) 
     return _feed(parts, batch_size, steps, False, None, seed, None)
 
 
-def _restore(cursor: dict[str, Any], feed: Feed, test_feed: Feed | None) -> None:
-    """Set the positions in the data."""
-    feed.restore(cursor["data"])
-    if (test_feed is None) != (cursor["validation"] is None):
-        raise ProgramError("validation_data: the save was made with other data: pass it, or leave it out, as before")
-    if test_feed is not None:
-        test_feed.restore(cursor["validation"])
+def _ended(call: Call, epochs: int) -> str:
+    assert call.cursor is not None
+    text = f"call {call.number + 1} of baton.keras.fit had ended before the save, and left its model as at that time"
+    before = call.cursor["epochs"]
+    return text if epochs <= before else f"{text}: it ended with epochs={before}, and epochs={epochs} has no effect"
 
 
 def _feed(
@@ -151,14 +160,14 @@ def _feed(
     shuffle: bool | str,
     class_weight: Mapping[int, float] | None,
     seed: int,
-    training: tuple[int, Callable[[str], object]] | None,
+    first_epoch: int | None,
 ) -> Feed:
-    """The batches of (x, y, sample_weight). `training`: the first epoch and `run.note`; None for a validation."""
+    """The batches of (x, y, sample_weight). `first_epoch`: None for a validation."""
     x, y, sample_weight = data
     weights = dict(class_weight) if class_weight is not None else None
-    first, note = training or (0, lambda _: None)
+    first, restarts = first_epoch or 0, first_epoch is None
     if isinstance(x, BatchSource):
-        return SourceFeed(x, steps=steps, first_epoch=first, class_weight=weights)
+        return SourceFeed(x, steps=steps, first_epoch=first, class_weight=weights, restarts=restarts)
     if not can_convert_arrays((x, y, sample_weight)) and not isinstance(x, keras.utils.PyDataset):
         shuffle = False  # Keras warns of it otherwise; data of other kinds have their own order
     adapter = data_adapters.get_data_adapter(
@@ -171,10 +180,12 @@ def _feed(
         class_weight=weights,
     )
     if isinstance(adapter, ArrayDataAdapter):
-        return ArrayFeed(adapter, seed=seed, shuffle=shuffle, steps=steps)
+        return ArrayFeed(adapter, seed=seed, shuffle=shuffle, steps=steps, restarts=restarts)
     if isinstance(x, keras.utils.PyDataset):
-        return PyDatasetFeed(x, seed=seed, shuffle=shuffle, steps=steps, first_epoch=first, class_weight=weights)
-    return StreamFeed(adapter, steps=steps, first_epoch=first, restarts=training is None, note=note)
+        return PyDatasetFeed(
+            x, seed=seed, shuffle=shuffle, steps=steps, first_epoch=first, class_weight=weights, restarts=restarts
+        )
+    return StreamFeed(adapter, steps=steps, first_epoch=first, restarts=restarts)
 
 
 def _build(model: Any, feed: Feed) -> None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import itertools
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from keras.src import tree
 from keras.src.trainers.data_adapters.generator_data_adapter import GeneratorDataAdapter
 
+from baton.keras.dataset_passes import Pass, what_a_pass_changes
 from baton.keras.feeds import Handed
 from baton.keras.support import on_jax
 from baton.program.errors import ProgramError
 
-NO_MORE = (
-    "x has no more batches in epoch {epoch}: a generator can be read only once, so let it yield enough for all epochs "
-    "and give steps_per_epoch, or use data that can be read again"
-)
+KINDS = {
+    "GeneratorDataAdapter": "a generator",
+    "GrainDatasetAdapter": "a data set of Grain",
+    "TFDatasetAdapter": "a tf.data.Dataset",
+    "TorchDataLoaderAdapter": "a DataLoader of torch",
+}
+"""Adapters of Keras, in words."""
 
 
 class StreamFeed:
@@ -28,22 +31,24 @@ class StreamFeed:
     each epoch begins with the first batch, as a validation does.
     """
 
-    def __init__(
-        self, adapter: Any, *, steps: int | None, first_epoch: int, restarts: bool, note: Callable[[str], object]
-    ) -> None:
-        if restarts and isinstance(adapter, GeneratorDataAdapter):
+    def __init__(self, adapter: Any, *, steps: int | None, first_epoch: int, restarts: bool) -> None:
+        if restarts and steps is None and isinstance(adapter, GeneratorDataAdapter):
             raise ProgramError(
-                "validation_data: a generator can be read only once, and each validation needs the same batches: give "
-                "arrays, a PyDataset or a tf.data.Dataset"
+                "validation_data: a generator can be read only once, and each validation needs batches: give "
+                "validation_steps and let it yield enough for all validations, or give arrays, a PyDataset or a "
+                "tf.data.Dataset"
             )
-        self._adapter, self._first, self._restarts, self._note = adapter, first_epoch, restarts, note
+        self._adapter, self._first = adapter, first_epoch
         self._endless = steps is not None and not restarts
+        self._whole = steps is None
         self.steps: int | None = steps or adapter.num_batches
+        self.read_again = 0
         self._handed = Handed()
         self._iterator: Iterator[Any] | None = None
-        self._at = (first_epoch, 0)
+        self._at: tuple[int, int | None] = (first_epoch, 0)
         self._dataset: Any = None
-        self._reached = False
+        found = getattr(adapter, "_dataset", None)
+        self._changes = Pass.READ if found is None or self._endless else what_a_pass_changes(found)
 
     def example(self) -> Any:
         """A batch of zeros of the form of the batches, or the first batch of a generator."""
@@ -55,46 +60,40 @@ class StreamFeed:
 
     def open(self, epoch: int, start: int) -> Iterator[Any]:
         """The batches of this epoch from `start` on. In a new process, this reads the batches before them."""
-        if self._restarts:
+        self.reach(epoch, start)
+        if self._iterator is None:
             self._iterator = self._new()
-            self._skip(start)
-        elif self._at != (epoch, start):
-            self.reach(epoch, start)
-        elif not self._reached and (self._iterator is None or not self._endless):
-            self._iterator = self._new()
-        self._reached = False
-        assert self._iterator is not None
         return self._iterator
 
     def end_epoch(self, epoch: int) -> None:
         """The next batch is the first one of the next epoch."""
         self._at = (epoch + 1, 0)
+        if not self._endless:
+            self._iterator = None
 
     def reach(self, epoch: int, start: int | None) -> None:
         """Read the batches before this place again, as the first process did."""
-        if self._at == (epoch, start):
-            return
-        began, read = time.monotonic(), 0
-        if self._endless:
-            assert self.steps is not None
-            self._iterator = self._new()
-            read = self._skip((epoch - self._first) * self.steps + (self.steps if start is None else start))
-        else:
-            for _ in range(self._first, epoch):
-                self._iterator = self._new()
-                read += self._skip(None)
-            self._iterator = self._new()
-            read += self._skip(start)
-        self._at, self._reached = (epoch, start or 0), start is not None or self._endless
-        seconds, place = time.monotonic() - began, "the end" if start is None else f"step {start}"
-        self._note(
-            f"x has no indices, so {read} batches were read again in {seconds:.1f} s to reach {place} of epoch "
-            f"{epoch + 1}. Arrays, a PyDataset, or baton.data.batches(...) continue at once"
-        )
+        while self._at[0] < epoch:
+            self._read_to(None)
+            self.end_epoch(self._at[0])
+        self._read_to(start)
 
-    def _skip(self, number: int | None) -> int:
-        assert self._iterator is not None
-        return sum(1 for _ in itertools.islice(self._iterator, number))
+    def _read_to(self, start: int | None) -> None:
+        """Read this epoch up to this batch, or up to its end."""
+        epoch, begun = self._at
+        if begun in (None, start):
+            return
+        assert begun is not None
+        self._at = (epoch, start)
+        if start is None and begun == 0 and self._changes is not Pass.READ:
+            if self._changes is Pass.BEGIN:
+                iter(self._adapter._dataset)
+            return
+        if self._iterator is None:
+            self._iterator = self._new()
+        end = start if start is not None else None if self._whole else self.steps
+        again = itertools.islice(self._iterator, None if end is None else end - begun)
+        self.read_again += sum(1 for _ in again)
 
     def _new(self) -> Iterator[Any]:
         """A new pass; with `steps_per_epoch`, the only one."""
@@ -119,12 +118,18 @@ class StreamFeed:
             if not self._endless or not found:
                 return
 
+    def description(self) -> dict[str, Any]:
+        """The kind of data, and what is known of its sizes."""
+        known = {"batches": self._adapter.num_batches, "batch_size": self._adapter.batch_size}
+        kind = KINDS.get(type(self._adapter).__name__, type(self._adapter).__name__)
+        return {"kind": kind, **{name: int(one) for name, one in known.items() if one is not None}}
+
     def state(self) -> dict[str, Any]:
         """Nothing: the position is enough."""
         return {}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Nothing: `open` reads the batches before its position."""
+        """Nothing: `reach` reads the batches before the position."""
 
     def close(self) -> None:
         """Let go of the iterator."""

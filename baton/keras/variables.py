@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -27,15 +27,18 @@ def tracked(model: Any) -> list[Any]:
     """
     found = [*model.variables, *model.metrics_variables]
     for optimizer in _optimizers(model):
-        found += optimizer.variables
-        for inner in getattr(optimizer, "optimizers", ()):
-            found += inner.variables
+        found += of_optimizer(optimizer)
     return list({id(variable): variable for variable in found}.values())
+
+
+def of_optimizer(optimizer: Any) -> list[Any]:
+    """The variables of an optimizer, and of those that a MultiOptimizer has."""
+    return [*optimizer.variables, *(one for inner in getattr(optimizer, "optimizers", ()) for one in inner.variables)]
 
 
 def _optimizers(model: Any) -> Iterator[Any]:
     """The compiled optimizer, and those that a model with its own `compile` has as attributes."""
-    for value in [model.optimizer, *vars(model).values()]:
+    for value in [getattr(model, "optimizer", None), *vars(model).values()]:
         for one in (
             value if isinstance(value, list | tuple) else value.values() if isinstance(value, dict) else (value,)
         ):
@@ -48,9 +51,14 @@ def capture(model: Any) -> dict[str, Any]:
     # A generator that does not exist must not be made here: its seed would be drawn from Python's generator.
     shared = global_state.get_global_attribute(_SHARED)
     return {
-        "variables": [{"path": one.path, "value": _copy(one)} for one in tracked(model)],
+        "variables": copies(tracked(model)),
         "seed": None if shared is None else _copy(shared.state),
     }
+
+
+def copies(variables: Iterable[Any]) -> list[dict[str, Any]]:
+    """Copies of variables, with their paths."""
+    return [{"path": one.path, "value": _copy(one)} for one in variables]
 
 
 def _copy(variable: Any) -> NDArray[Any]:
@@ -70,10 +78,21 @@ def restore(model: Any, state: dict[str, Any]) -> None:
         raise ProgramError(f"the save has the variable {saved[len(variables)]['path']}, and the model does not. {_FIX}")
     if len(variables) > len(saved):
         raise ProgramError(f"the model has the variable {variables[len(saved)].path}, and the save does not. {_FIX}")
-    for variable, one in zip(variables, saved, strict=True):
-        variable.assign(_array(one["value"]))
+    assign(variables, saved)
     if state["seed"] is not None:
         seed_generator.global_seed_generator().state.assign(state["seed"])
+
+
+def assign(variables: Sequence[Any], saved: Sequence[dict[str, Any]]) -> None:
+    """Assign what `copies` returned of the same number of variables.
+
+    Raises:
+        ProgramError: one has another shape, type or name.
+    """
+    for variable, one in zip(variables, saved, strict=True):
+        _check(variable, one)
+    for variable, one in zip(variables, saved, strict=True):
+        variable.assign(_array(one["value"]))
 
 
 def lacks_some(model: Any, state: dict[str, Any]) -> bool:

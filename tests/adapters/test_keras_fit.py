@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from baton.program.run import Run
 from tests.support.cuts import Cut
 from tests.support.docstring_examples import NEED_KERAS
 from tests.support.keras_small import (
+    BATCHES,
     KINDS,
     NEVER,
     TWICE,
@@ -62,43 +64,28 @@ def test_a_replay_is_told(tmp_path: Path) -> None:
     assert "to reach step 3 of epoch 1" in first
 
 
-@pytest.mark.parametrize("point", [7, 8, 9, 10])
-def test_a_stop_inside_a_validation_and_after_it(tmp_path: Path, point: int) -> None:
+def test_a_stop_inside_a_validation_and_after_it(tmp_path: Path) -> None:
     def train(run: Run) -> Any:
         model = network()
         callbacks = [keras.callbacks.EarlyStopping(patience=1), keras.callbacks.ReduceLROnPlateau(patience=1)]
         baton.keras.fit(
-            model, X, Y, batch_size=4, epochs=3, verbose=2, callbacks=callbacks, validation_data=(X[:9], Y[:9]), run=run
+            model, X, Y, batch_size=8, epochs=3, verbose=2, callbacks=callbacks, validation_data=(X[:9], Y[:9]), run=run
         )
         return model
 
-    same_when_interrupted(tmp_path, train, [Cut("stop", point, ()), NEVER])
+    same_when_interrupted(tmp_path, train, *([Cut("stop", point, ()), NEVER] for point in (2, 3, 4, 5)))
 
 
 @pytest.mark.parametrize("make", [Shuffling, tf_data, generated])
 def test_data_that_depends_on_the_epochs_before_continues_inside_a_validation(tmp_path: Path, make: Any) -> None:
     def train(run: Run) -> Any:
         model = network()
-        options = {"steps_per_epoch": 4} if make is generated else {}
+        options = {"steps_per_epoch": 3} if make is generated else {}
         baton.keras.fit(model, make(), epochs=3, verbose=0, validation_data=(X[:9], Y[:9]), run=run, **options)
         return model
 
-    points = 4 if make is generated else 6
-    same_when_interrupted(tmp_path, train, [Cut("stop", 2 * points + 3, ()), NEVER])
-
-
-@pytest.mark.parametrize("make", [lambda: X, Shuffling])
-def test_two_calls_in_one_program(tmp_path: Path, make: Any) -> None:
-    def train(run: Run) -> Any:
-        model, data = network(), make()
-        options = {"y": Y, "batch_size": 4} if data is X else {}
-        first = baton.keras.fit(model, data, epochs=2, verbose=0, run=run, **options)
-        assert first.epoch == [0, 1]
-        model.compile(keras.optimizers.SGD(0.01), "mse", run_eagerly=True)
-        baton.keras.fit(model, data, epochs=4, initial_epoch=2, verbose=0, run=run, **options)
-        return model
-
-    same_when_interrupted(tmp_path, train, [Cut("kill", 5, (2,)), Cut("stop", 17, ()), Cut("kill", 5, (2,)), NEVER])
+    steps = 3 if make is generated else BATCHES
+    same_when_interrupted(tmp_path, train, [Cut("stop", 2 * steps + 3, ()), NEVER])
 
 
 def test_a_program_that_ended_does_not_train_again(tmp_path: Path) -> None:
@@ -144,7 +131,7 @@ class Adversaries(keras.Model):
 
 def test_optimizers_that_are_attributes_and_made_in_the_first_step(tmp_path: Path) -> None:
     def train(run: Run) -> Any:
-        keras.backend.clear_session()
+        keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(0)
         model = Adversaries()
         model.compile(keras.optimizers.Adam(0.01), keras.optimizers.RMSprop(0.01))
@@ -152,6 +139,27 @@ def test_optimizers_that_are_attributes_and_made_in_the_first_step(tmp_path: Pat
         return model
 
     same_when_interrupted(tmp_path, train)
+
+
+def two_outputs(run: Run) -> Any:
+    """A model with named inputs and outputs, with a loss, a metric and a weight for each output."""
+    keras.utils.clear_session(free_memory=False)
+    keras.utils.set_random_seed(0)
+    inputs = {name: keras.Input((3,), name=name) for name in ("left", "right")}
+    both = keras.layers.Dropout(0.2)(keras.layers.Add()(list(inputs.values())))
+    outputs = {"sum": keras.layers.Dense(1, name="sum")(both), "kind": keras.layers.Dense(2, name="kind")(both)}
+    model = keras.Model(inputs, outputs)
+    losses = {"sum": "mse", "kind": keras.losses.SparseCategoricalCrossentropy(from_logits=True)}
+    weights = {"sum": 1.0, "kind": 0.5}
+    model.compile("adam", losses, metrics={"kind": "accuracy"}, loss_weights=weights, run_eagerly=True)
+    x, y = {"left": X, "right": X[::-1].copy()}, {"sum": Y, "kind": (Y[:, 0] > 0).astype("int32")}
+    held = ({name: one[:5] for name, one in x.items()}, {name: one[:5] for name, one in y.items()})
+    baton.keras.fit(model, x, y, batch_size=8, epochs=2, verbose=0, validation_data=held, run=run)
+    return model
+
+
+def test_named_inputs_and_several_outputs(tmp_path: Path) -> None:
+    same_when_interrupted(tmp_path, two_outputs)
 
 
 class WithState(keras.callbacks.Callback):
@@ -177,11 +185,16 @@ class WithAttributes(keras.callbacks.Callback):
     def __init__(self) -> None:
         super().__init__()
         self.count, self.rates, self.best, self.names = 0, [0.5], np.zeros(2), {"a"}
+        self.mean = keras.metrics.Mean()
+        self.others = [keras.optimizers.SGD(0.5), keras.random.SeedGenerator(1)]
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.count += 1
         self.rates.append(self.rates[-1] / 2)
         self.best = self.best + 1
+        self.mean.update_state(float(self.count))
+        self.others[0].learning_rate.assign(self.rates[-1])
+        self.others[1].next()
 
 
 def test_callbacks_of_a_user(tmp_path: Path) -> None:
@@ -191,8 +204,10 @@ def test_callbacks_of_a_user(tmp_path: Path) -> None:
         return callbacks
 
     own, plain = interrupted(tmp_path, train, TWICE)
-    assert own.seen == set(range(13))
-    assert (plain.count, plain.rates[-1], plain.best.tolist()) == (12, 0.5**13, [12.0, 12.0])
+    assert own.seen == set(range(9))
+    assert (plain.count, plain.rates[-1], plain.best.tolist()) == (8, 0.5**9, [8.0, 8.0])
+    assert (float(plain.mean.result()), float(plain.others[0].learning_rate)) == (4.5, 0.5**9)
+    assert plain.others[1].state.numpy().tolist() == [1, 8]
     notes = (tmp_path / "notes.txt").read_text()
     assert "cannot be saved and begin anew after a restart: WithAttributes.names." in notes
 
@@ -201,21 +216,37 @@ def test_files_of_callbacks_are_put_back(tmp_path: Path) -> None:
     def train(run: Run) -> None:
         callbacks = [
             keras.callbacks.CSVLogger(tmp_path / "rows.csv"),
-            keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True),
+            keras.callbacks.ModelCheckpoint(tmp_path / "kept" / "{epoch}.weights.h5", save_weights_only=True),
         ]
         baton.keras.fit(network(), X, Y, batch_size=8, epochs=3, verbose=0, callbacks=callbacks, run=run)
 
     interrupted(tmp_path / "whole", train, [NEVER])
     rows = (tmp_path / "rows.csv").read_bytes()
     with pytest.raises(AssertionError):
-        interrupted(tmp_path / "parts", train, [Cut("stop", 6, ())])
-    written = (tmp_path / "1.weights.h5").read_bytes()
-    for file in tmp_path.glob("*.*"):
-        file.unlink()  # as on another machine
+        interrupted(tmp_path / "parts", train, [Cut("stop", 5, ())])
+    written = (tmp_path / "kept" / "1.weights.h5").read_bytes()
+    (tmp_path / "rows.csv").unlink()  # as on another machine
+    shutil.rmtree(tmp_path / "kept")
     interrupted(tmp_path / "parts", train, [NEVER])
     assert (tmp_path / "rows.csv").read_bytes() == rows
-    assert (tmp_path / "1.weights.h5").read_bytes() == written
+    assert (tmp_path / "kept" / "1.weights.h5").read_bytes() == written
     assert not (tmp_path / "parts" / "saves").joinpath("damaged").exists()
+
+
+def test_a_table_that_is_appended_to_has_no_rows_of_a_lost_attempt(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+
+    def train(run: Run) -> None:
+        callbacks = [keras.callbacks.CSVLogger(file, append=True)]
+        baton.keras.fit(network(), X, Y, batch_size=8, epochs=3, verbose=0, callbacks=callbacks, run=run)
+
+    found = []
+    for name, cuts in (("whole", [NEVER]), ("parts", [Cut("kill", 5, ()), Cut("kill", 9, (6,)), NEVER])):
+        file.write_text("epoch,loss,val_loss\n0,1.5,NA\n")
+        interrupted(tmp_path / name, train, cuts)
+        found.append(file.read_text())
+    assert found[0] == found[1]
+    assert found[0].count("\n") == 5
 
 
 def test_backup_and_restore_is_refused(tmp_path: Path) -> None:
@@ -230,24 +261,50 @@ def test_another_version_of_keras_is_refused(tmp_path: Path, monkeypatch: pytest
         baton.keras.fit(network(), X, Y, run=run)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"units": 2}, r"the variable sequential/dense/kernel \(float32, shape \(3, 2\)\) does not fit .* \(3, 1\)"),
-        ({"batch_size": 5}, "batch_size was 4 and is 5"),
-        ({"callbacks": [keras.callbacks.TerminateOnNaN()]}, "the save was made with Rows, History, and now there are"),
-        ({"validation_data": (X, Y)}, "validation_data: the save was made with other data"),
-    ],
-)
-def test_a_save_of_another_program_is_refused(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+OPTIONS: dict[str, Any] = {
+    "x": X, "y": Y, "batch_size": 4, "epochs": 2, "verbose": 0, "validation_data": (X, Y), "validation_steps": 2,
+}  # fmt: skip
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"units": 2}, r"the variable sequential/dense/kernel \(float32, shape \(3, 2\)\) does not fit .* \(3, 1\)"),
+    ({"batch_size": 5, "validation_batch_size": 4}, "fit: batch_size was 4 when the run was saved, and is 5 now"),
+    ({"callbacks": [keras.callbacks.TerminateOnNaN()]}, "the save was made with Rows, History, and now there are"),
+    ({"validation_data": None}, "kind of validation_data was arrays when .* and is nothing now"),
+    ({"validation_data": (X[:9], Y[:9])}, "number of samples of validation_data was 14 when .* and is 9 now"),
+    ({"validation_batch_size": 5}, "fit: validation_batch_size was 4 when .* and is 5 now"),
+    ({"validation_steps": 1}, "validation_steps was 2 when .* and is 1 now"),
+    ({"validation_freq": [2]}, r"validation_freq was 1 when .* and is \[2\] now"),
+    ({"validation_data": None, "validation_split": 0.5}, "validation_split was 0.0 when .* and is 0.5 now"),
+    ({"steps_per_epoch": 4}, "steps_per_epoch was None when .* and is 4 now"),
+    ({"initial_epoch": 1}, "initial_epoch was 0 when .* and is 1 now"),
+    ({"shuffle": False}, "order of x was .* and is as it is now"),
+    ({"seed": 7}, "seed was 0 when .* and is 7 now"),
+    ({"class_weight": {0: 2.0}}, r"class_weight was None when .* and is \[\[0, 2.0\]\] now"),
+    ({"x": Shuffling(), "y": None}, "kind of x was arrays when .* and is a PyDataset now"),
+]
+"""What a program changes after a save, and the error."""
+
+
+def test_a_save_of_another_program_is_refused(tmp_path: Path) -> None:
     def train(run: Run, **change: Any) -> None:
-        options = {"x": X, "y": Y, "batch_size": 4, "epochs": 2, "verbose": 0, **change}
+        options = {**OPTIONS, **change}
         baton.keras.fit(network(options.pop("units", 1)), **options, run=run)
 
     with pytest.raises(AssertionError):
         interrupted(tmp_path, train, [Cut("stop", 3, ())])
-    with baton.init(tmp_path) as run, pytest.raises((ProgramError, ValueError), match=message):
-        train(run, **change)
+    for change, message in REFUSED:
+        with baton.init(tmp_path) as run, pytest.raises(ProgramError, match=message):
+            train(run, **change)
+
+
+def test_another_batch_size_of_tf_data_is_refused(tmp_path: Path) -> None:
+    def train(run: Run, size: int = 7) -> None:
+        dataset = tf.data.Dataset.from_tensor_slices((X, Y)).batch(size, drop_remainder=True)
+        baton.keras.fit(network(), dataset, epochs=2, verbose=0, run=run)
+
+    with pytest.raises(AssertionError):
+        interrupted(tmp_path, train, [Cut("stop", 1, ())])
+    with baton.init(tmp_path) as run, pytest.raises(ProgramError, match=r"; batch_size was 7 when .* and is 2 now"):
+        train(run, size=2)
 
 
 def test_a_save_that_fit_did_not_make_is_refused(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class Program:
 KERAS = [
     Program(name, "tests.support.keras_programs", framework, {"KERAS_BACKEND": framework or "tensorflow"})
     for framework in ("", "jax")
-    for name in ("cnn", "lstm", "regression", "custom")
+    for name in ("cnn", "lstm", "regression", "custom", "folds")
 ]
 TORCH = [
     Program(name, "tests.support.torch_programs", framework, {"OMP_NUM_THREADS": "1"})

@@ -60,7 +60,7 @@ def histories(name: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         changes["shuffle"] = False  # its own order is inside each batch
     found = []
     for plain in (True, False):
-        keras.backend.clear_session()
+        keras.utils.clear_session(free_memory=False)
         part = folder / f"{name}-{plain}"
         part.mkdir(parents=True)
         with baton.init(part / "run") as run:
@@ -76,18 +76,16 @@ def histories(name: str, folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return found[0], found[1]
 
 
+def largest_difference(plain: dict[str, Any], own: dict[str, Any]) -> float:
+    """Of all values of two histories with the same names."""
+    assert plain.keys() == own.keys(), (plain.keys(), own.keys())
+    return float(max(np.max(np.abs(np.array(plain[key]) - np.array(own[key]))) for key in plain))
+
+
 def main(at: str, *names: str) -> None:
     """Print the largest difference of each program."""
     for name in names:
-        plain, own = histories(name, Path(at))
-        assert plain.keys() == own.keys(), (plain.keys(), own.keys())
-        largest = max(np.max(np.abs(np.array(plain[key]) - np.array(own[key]))) for key in plain)
-        print(
-            json.dumps(
-                {"name": name, "largest": float(largest), "epochs": len(plain["loss" if "loss" in plain else "error"])}
-            ),
-            flush=True,
-        )
+        print(json.dumps({"name": name, "largest": largest_difference(*histories(name, Path(at)))}), flush=True)
 
 
 if __name__ == "__main__":

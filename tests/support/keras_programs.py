@@ -1,4 +1,4 @@
-"""Four small training programs with `baton.keras.fit`. Each builds everything anew, as a program that is started again.
+"""Small training programs with `baton.keras.fit`. Each builds everything anew, as a program that is started again.
 
 `python -m tests.support.keras_programs NAME FOLDER` trains one in the folder FOLDER/run and writes FOLDER/final.npz,
 final.json and the files of its callbacks. KERAS_BACKEND chooses the backend.
@@ -23,6 +23,8 @@ import baton.keras
 from baton.keras.variables import tracked
 
 Fit = Callable[..., Any]
+COMPILED: dict[str, Any] = {} if keras.backend.backend() == "jax" else {"jit_compile": False}
+"""For all but one program: on TensorFlow, XLA takes a third of the time of a short attempt."""
 
 
 class Counter(keras.callbacks.Callback):
@@ -93,7 +95,7 @@ def lstm(fit: Fit, folder: Path) -> Any:
         ]
     )
     schedule = keras.optimizers.schedules.CosineDecay(0.05, 40)
-    model.compile(keras.optimizers.RMSprop(schedule), "binary_crossentropy", metrics=["AUC"])
+    model.compile(keras.optimizers.RMSprop(schedule), "binary_crossentropy", metrics=["accuracy"], **COMPILED)
     callbacks = [keras.callbacks.TerminateOnNaN(), keras.callbacks.LambdaCallback()]
     held = (np.arange(60).reshape(10, 6) % 20, np.arange(10) % 2)
     fit(
@@ -135,7 +137,7 @@ def regression(fit: Fit, folder: Path) -> Any:
     hidden = keras.layers.Dense(6, activation="gelu")(keras.layers.Concatenate()(list(inputs.values())))
     model = keras.Model(inputs, keras.layers.Dense(1)(keras.layers.GaussianNoise(0.1)(hidden)))
     optimizer = keras.optimizers.AdamW(0.02, use_ema=True, ema_momentum=0.9, ema_overwrite_frequency=7)
-    model.compile(optimizer, "mse", weighted_metrics=["mae"])
+    model.compile(optimizer, "mse", weighted_metrics=["mae"], **COMPILED)
     callbacks = [
         keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
         keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9),
@@ -157,8 +159,30 @@ def custom(fit: Fit, folder: Path) -> Any:
     y = x.sum(axis=1, keepdims=True)
     model = _jax_model() if keras.backend.backend() == "jax" else _tensorflow_model()
     optimizer = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.02, momentum=0.9), dynamic_growth_steps=5)
-    model.compile(optimizer, loss="mse", steps_per_execution=4)
+    model.compile(optimizer, loss="mse", steps_per_execution=4, **COMPILED)
     fit(model, x, y, batch_size=4, epochs=3, verbose=0, validation_data=(x[:30], y[:30]), steps_per_epoch=14)
+    return model
+
+
+def folds(fit: Fit, folder: Path) -> Any:
+    """Two folds with a network each, validated by data that shuffles itself. Between them, it evaluates and draws."""
+    keras.utils.set_random_seed(6)
+    seen = []
+    for _ in range(2):
+        layers = keras.layers
+        model = keras.Sequential(
+            [
+                keras.Input((6,), dtype="int32"),
+                layers.Embedding(20, 3),
+                layers.Flatten(),
+                layers.Dropout(0.2),
+                layers.Dense(1),
+            ]
+        )
+        model.compile("adam", "mse", **COMPILED)
+        fit(model, Words(), steps_per_epoch=6, epochs=2, verbose=0, validation_data=Words(), validation_steps=3)
+        seen.append([model.evaluate(np.arange(30).reshape(5, 6) % 20, np.ones(5), verbose=0), np.random.rand()])
+    (folder / "rows.csv").write_text(json.dumps(seen))
     return model
 
 
@@ -225,7 +249,7 @@ def _jax_model() -> Any:
 
 
 PROGRAMS: dict[str, Callable[[Fit, Path], Any]] = {
-    "cnn": cnn, "lstm": lstm, "regression": regression, "custom": custom,
+    "cnn": cnn, "lstm": lstm, "regression": regression, "custom": custom, "folds": folds,
 }  # fmt: skip
 
 
@@ -239,7 +263,7 @@ def main(name: str, at: str) -> None:
     folder = Path(at)
     folder.mkdir(parents=True, exist_ok=True)
     with baton.init(folder / "run") as run:
-        keras.backend.clear_session()
+        keras.utils.clear_session(free_memory=False)
         model = PROGRAMS[name](lambda *args, **options: baton.keras.fit(*args, **options, run=run), folder)
         np.savez(folder / "final.npz", **final(model))
         (folder / "final.json").write_text(json.dumps(model.history.history))

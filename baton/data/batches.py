@@ -118,6 +118,10 @@ class Batches(ABC):
             "data": self.identity(),
         }
 
+    def _drilled(self) -> dict[str, Any]:
+        """What `baton drill` looks at."""
+        return {"position": self._position}
+
     @abstractmethod
     def identity(self) -> dict[str, Any]:
         """What decides the order of the batches, as JSON. It has to be the same when a position is restored."""

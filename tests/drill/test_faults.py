@@ -90,6 +90,23 @@ def test_a_generator_without_a_seed(tmp_path: Path) -> None:
     assert outcome.diagnosis.cause.code == "unseeded_generator"
 
 
+@pytest.mark.parametrize(
+    ("begin", "says"),
+    [
+        ("weights = weights + np.random.normal(size=4)\n", "drawn from numpy.random before the first step"),
+        (
+            "import random\nif saved: weights = weights + 1e-3 * random.random()\n",
+            "drawn from random, which has no seed",
+        ),
+    ],
+)
+def test_a_global_generator_without_a_seed(begin: str, says: str, tmp_path: Path) -> None:
+    outcome = drilled(tmp_path / "runs", "train.py", code=written(tmp_path / "code", train=BEGIN + begin + STEP + END))
+    assert outcome.diagnosis is not None
+    assert outcome.diagnosis.cause.code == "unseeded_generator", outcome.diagnosis
+    assert says in "\n".join(outcome.diagnosis.evidence)
+
+
 def test_a_program_whose_computation_varies(tmp_path: Path) -> None:
     step = "import os, time\nstart = time.time()" + STEP + "    weights += 1e-12 * os.getpid()\n"
     outcome = drilled(tmp_path / "runs", "train.py", code=written(tmp_path / "code", train=BEGIN + step + END), kills=2)

@@ -210,11 +210,11 @@ def _by_counts(case: Case, seen: Sequence[Seen]) -> Diagnosis | None:
     missing = [one for one in odd if one.kind == "missing"]
     values = [one for one in odd if one.kind == "value"]
     weights = [one for one in values if one.where == CHECKPOINT]
-    if extra and not weights:
-        return Diagnosis(causes.REPEATED_ROWS, (extra[0].text, "all checkpoints are equal"))
     lines = [one for one in values + missing + extra if re.search(r": line \d+$", one.name)]
     if lines and not weights and all(one.where == FINAL for one in odd):
         return Diagnosis(causes.FILE_OUTSIDE, (lines[0].text, "all checkpoints are equal"))
+    if extra and not weights:
+        return Diagnosis(causes.REPEATED_ROWS, (extra[0].text, "all checkpoints are equal"))
     named = any(cause.fits(one.name) for one in seen for cause in causes.BY_NAME)
     if missing and not extra and not (named and weights and weights[0].step < missing[0].step):
         return Diagnosis(causes.MISSING_DATA, (missing[0].text, *_list(seen)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping
@@ -19,6 +20,7 @@ from baton.program.run import Run
 
 NAME = "state"
 """Of the two files in a save."""
+log = logging.getLogger(__name__)
 _TRACKED: WeakSet[Run] = WeakSet()
 """The runs that have a training."""
 
@@ -235,13 +237,28 @@ class Training(ABC):
         return place
 
     def _restore_inside(self, source: BatchSource) -> None:
-        """Continue in the middle of an epoch."""
+        """Check that the data is that of the save, and continue in the middle of an epoch if it was made there."""
         inside, self._saved = self._saved, None
         data, self._data = self._data, None
-        if data is not None and (inside is not None or source.resumes != "index"):
-            source.restore(data)
+        if data is not None:
+            try:
+                source.restore(data)
+            except ProgramError as error:
+                if inside is not None or getattr(source, "strict", False):
+                    raise
+                self._tell_of_other_data(error)
         if inside is not None:
             self._set(inside["state"], verify=False)  # what an epoch begins with must not be done again
+
+    def _tell_of_other_data(self, error: ProgramError) -> None:
+        # Not an error: a script may use other data from an epoch on, and the position is the beginning of that epoch.
+        text = (
+            f"epoch {self.epoch} begins with other data than the save at the end of the epoch before: {error}. The "
+            "training goes on with it. That is the same as without an interruption only if the script changes its data "
+            "at this epoch"
+        )
+        log.warning("%s", text)
+        self._run.note(text)
 
     def _known_source(self, loader: Any) -> BatchSource:
         for known, source in self._sources:

@@ -21,14 +21,15 @@ class Batches(ABC):
 
     Adapters such as `baton.keras.fit` take it as data: it is a `baton.adapters.batch_source.BatchSource`.
     `resumes`: how a position is reached: `index`, `state` or `replay`. `note`: called with what the user has to know,
-    such as the seconds of a replay; by default it becomes an event of the run of this process.
+    such as the seconds of a replay; by default it becomes an event of the run of this process. `strict`: whether data
+    that is not that of the save is an error.
     """
 
     resumes: str
 
     def __init__(self, *, strict: bool, note: Callable[[str], object] | None) -> None:
         self.note = note
-        self._strict = strict
+        self.strict = strict
         self._position = (0, 0)
         self._checksum: int | None = None
         self._last: tuple[int, int, int | None] = (0, 0, None)
@@ -117,6 +118,10 @@ class Batches(ABC):
             "data": self.identity(),
         }
 
+    def _drilled(self) -> dict[str, Any]:
+        """What `baton drill` looks at."""
+        return {"position": self._position}
+
     @abstractmethod
     def identity(self) -> dict[str, Any]:
         """What decides the order of the batches, as JSON. It has to be the same when a position is restored."""
@@ -150,7 +155,7 @@ class Batches(ABC):
             return
         epoch, index = self._position
         text = f"data: batch {index - 1} of epoch {epoch} differs from the one before the save: {advice}"
-        if self._strict:
+        if self.strict:
             raise ProgramError(text)
         self._tell(f"{text}. The training goes on, and is not the same as without an interruption")
 

@@ -39,6 +39,7 @@ class IndexedBatches(Batches):
         self._maker = maker
         self._threads, self._processes, self._ahead = threads, processes, ahead
         self._running: Processes | None = None
+        self._told = False
 
     def __len__(self) -> int:
         return len(self._maker.plan)
@@ -65,6 +66,7 @@ class IndexedBatches(Batches):
     def _here(self, epoch: int, start: int) -> Generator[Any, None, None]:
         maker = self._maker
         maker.begin(epoch)
+        self._tell_of_generators()
         indices = range(start, len(self))
         if self._threads:
             arguments = ((epoch, maker.plan.indices(epoch, index)) for index in indices)
@@ -89,6 +91,18 @@ class IndexedBatches(Batches):
         finally:
             if not complete:
                 self._end_processes()
+
+    def _tell_of_generators(self) -> None:
+        """Names once the generators of the source that draw other numbers after a restart."""
+        own = self._maker.own
+        found = [one.name for one in own.usable] if self._threads else []
+        if not self._told and (found or own.refused):
+            self._told = True
+            why = "threads share it" if found else "its state cannot be set"
+            self._tell(
+                f"data: {', '.join([*found, *own.refused])}: {why}, so it draws other numbers after a restart. Use "
+                "transform(sample, rng) for what is random"
+            )
 
     def _end_processes(self) -> None:
         if self._running is not None:

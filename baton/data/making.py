@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from baton.adapters.own_generators import NONE, OwnGenerators, own_generators
+from baton.adapters.random_states import seeded
 from baton.data.permutation import ORDER, Indices, Permutation
-from baton.data.seeds import generator, seeded
+from baton.data.seeds import generator
 from baton.data.sources import Samples
 from baton.data.trees import stacked
 
@@ -67,17 +69,27 @@ class Maker:
     plan: Plan
     transform: Transform | None
     collate: Collate | None
+    own: OwnGenerators = field(default=NONE, init=False, repr=False, compare=False)
+    """The generators that the source, `transform` and `collate` have of their own, in this process and epoch."""
+    _begun: int | None = field(default=None, init=False, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For another process, which finds its own copies of the generators."""
+        return {**vars(self), "own": NONE, "_begun": None}
 
     def begin(self, epoch: int) -> None:
-        """Prepare the source for this epoch."""
+        """Prepare the source for this epoch. More calls for the same epoch do nothing."""
         self.samples.begin(epoch, self.plan.seed)
+        if epoch != self._begun:
+            self.own = own_generators(source=self.samples.source, transform=self.transform, collate=self.collate)
+            self._begun = epoch
 
     def alone(self, epoch: int, index: int) -> Any:
         """A batch, where no other thread draws random numbers: what the source draws is a function of the place too."""
         indices = self.plan.indices(epoch, index)
         if self.transform is None and self.collate is None and (rows := self.samples.rows(indices)) is not None:
             return rows
-        with seeded("batch", self.plan.seed, epoch, index):
+        with seeded("batch", self.plan.seed, epoch, index, own=self.own.usable):
             return self.beside_others(epoch, indices)
 
     def beside_others(self, epoch: int, indices: Indices) -> Any:

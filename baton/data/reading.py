@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
+from baton.adapters.random_states import seeded
 from baton.adapters.state_files import as_json, from_json
-from baton.data.seeds import seeded
 from baton.data.sources import is_a
 from baton.program.errors import ProgramError
 

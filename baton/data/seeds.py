@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import random
-import sys
-from collections.abc import Generator
-from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
+
+from baton.adapters.random_states import seeded
+
+__all__ = ["generator", "key", "seeded"]
 
 
 def key(*place: int | str, words: int) -> NDArray[np.uint64]:
@@ -30,34 +30,3 @@ def generator(seed: int, epoch: int, sample: int) -> np.random.Generator:
     True
     """
     return np.random.Generator(np.random.Philox(key=key("sample", seed, epoch, sample, words=2)))
-
-
-@contextmanager
-def seeded(*place: int | str) -> Generator[None, None, None]:
-    """Within it, the generators that a process has are seeded by the place: `random`, `numpy.random`, torch on CPU.
-
-    Afterwards they have their former states. Data sets draw their augmentation from them, and a training draws from
-    them too. Only one thread may use them meanwhile.
-
-    >>> def drawn():
-    ...     with seeded("batch", 1, 0, 5):
-    ...         return random.random(), float(np.random.random())
-    >>> drawn() == drawn()
-    True
-    """
-    python, numpy = random.getstate(), np.random.get_state()
-    # torch.manual_seed would also seed the generators of all GPUs, which the training uses.
-    on_cpu = getattr(sys.modules.get("torch"), "default_generator", None)
-    torch_state = on_cpu.get_state() if on_cpu is not None else None
-    words = key("process", *place, words=4)
-    random.seed(int(words[0]))
-    np.random.seed(words[1:3].view(np.uint32))
-    if on_cpu is not None:
-        on_cpu.manual_seed(int(words[3]) >> 1)
-    try:
-        yield
-    finally:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        if on_cpu is not None:
-            on_cpu.set_state(torch_state)

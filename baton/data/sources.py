@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from baton.adapters.own_generators import own_generators
+from baton.adapters.random_states import seeded
 from baton.data.permutation import Indices
-from baton.data.seeds import seeded
 from baton.data.trees import is_array, leaves, mapped
 from baton.program.errors import ProgramError
 
@@ -21,6 +22,8 @@ class Samples(Protocol):
     """Whether each is a whole batch."""
     keeps_order: bool
     """Whether the order of the indices is already that of the training, unless the user says `shuffle=True`."""
+    source: Any
+    """What reads a sample, and may draw random numbers for it; None if it is arrays."""
 
     def __len__(self) -> int:
         """The number of samples."""
@@ -48,6 +51,7 @@ class ArraySamples:
 
     whole_batches = False
     keeps_order = False
+    source = None
 
     def __init__(self, arrays: Any) -> None:
         self._arrays = mapped(_rows, arrays)
@@ -116,15 +120,15 @@ class ListedSamples:
     keeps_order = False
 
     def __init__(self, source: Any) -> None:
-        self._source = source
+        self.source = source
 
     def __len__(self) -> int:
-        return len(self._source)
+        return len(self.source)
 
     def begin(self, epoch: int, seed: int) -> None:  # noqa: ARG002
         """Tell the data set the epoch."""
-        if hasattr(self._source, "set_epoch"):
-            self._source.set_epoch(epoch)
+        if hasattr(self.source, "set_epoch"):
+            self.source.set_epoch(epoch)
 
     def rows(self, indices: Indices) -> Any:  # noqa: ARG002
         """A data set has no rows."""
@@ -133,8 +137,8 @@ class ListedSamples:
     def samples(self, epoch: int, indices: Indices) -> list[Any]:
         """The samples, with one call of `__getitems__` where the data set has it, as that of Hugging Face."""
         numbers = [self._number(epoch, int(index)) for index in indices]
-        if hasattr(self._source, "__getitems__"):
-            return list(self._source.__getitems__(numbers))
+        if hasattr(self.source, "__getitems__"):
+            return list(self.source.__getitems__(numbers))
         return [self._one(number) for number in numbers]
 
     def _number(self, epoch: int, index: int) -> int:  # noqa: ARG002
@@ -142,7 +146,7 @@ class ListedSamples:
 
     def _one(self, number: int) -> Any:
         try:
-            return self._source[number]
+            return self.source[number]
         except Exception as error:
             error.add_note(f"it was raised by sample {number} of the source of baton.data.batches")
             raise
@@ -158,7 +162,7 @@ class GrainSamples(ListedSamples):
         self.whole_batches = whole_batches
 
     def _number(self, epoch: int, index: int) -> int:
-        return epoch * len(self._source) + index
+        return epoch * len(self.source) + index
 
     def _one(self, number: int) -> Any:
         sample = super()._one(number)
@@ -199,11 +203,14 @@ class KerasBatches(ListedSamples):
                 f"source: the hooks of the PyDataset were called for epoch {self._begun}: it cannot go back to epoch "
                 f"{epoch}. Make a new one"
             )
-        while self._hooks and self._begun < epoch:
+        if not self._hooks or self._begun == epoch:
+            return
+        own = own_generators(source=self.source).usable
+        while self._begun < epoch:
             self._begun += 1
-            with seeded("epoch", seed, self._begun):
-                self._source.on_epoch_end()
-                getattr(self._source, "on_epoch_begin", lambda: None)()
+            with seeded("epoch", seed, self._begun, own=own):
+                self.source.on_epoch_end()
+                getattr(self.source, "on_epoch_begin", lambda: None)()
 
 
 def _overrides(source: Any, base: type, name: str) -> bool:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Generator
 from dataclasses import astuple, dataclass
 from typing import Any
 
+from baton.adapters.own_generators import own_generators, set_states, states_of
+from baton.adapters.state_files import as_json, from_json
 from baton.data.batches import Batches
 from baton.data.making import Collate, Transform
 from baton.data.reading import Reading, copied, depends_on_epochs_before, has_states, restores_itself
@@ -51,13 +53,15 @@ class Items:
 class Reached:
     """A place in the source: after the batch `index - 1` of the epoch.
 
-    `check`: the checksum of that batch. `before`: the state of the source before it, None if it has none.
+    `check`: the checksum of that batch. `before`: the state of the source before it, None if it has none. `own`: the
+    states of the source's own generators before it.
     """
 
     epoch: int
     index: int
     check: int | None
     before: Any
+    own: Any = None
 
 
 class StreamBatches(Batches):
@@ -80,6 +84,8 @@ class StreamBatches(Batches):
         # A source that has loaded a state cannot always be read from its beginning any more.
         self._untouched = copied(source) if restores_itself(source) else source
         self._whole_run = depends_on_epochs_before(source) if whole_run is None else whole_run
+        self._own = own_generators(source=source).usable
+        self._own_begun = self._own_before = states_of(self._own)
         self._epochs_read = 0
         self._stored = True
         self._before: Any = None
@@ -101,7 +107,8 @@ class StreamBatches(Batches):
     def state(self, *, epoch_done: bool = False) -> dict[str, Any]:
         """The position, with the states of the source before the last batch, and at the end of the epoch before."""
         source = {"last": astuple(self._reached()), "end": astuple(self._end) if self._end is not None else None}
-        return {**super().state(epoch_done=epoch_done), "source": source}
+        own = {"begun": self._own_begun, "now": states_of(self._own)}
+        return {**super().state(epoch_done=epoch_done), "source": source, "own": as_json(own, "own")}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Continue at this position."""
@@ -112,10 +119,14 @@ class StreamBatches(Batches):
         except (TypeError, KeyError) as error:
             raise ProgramError("restore: the state is of a data set with indices, and this source has none") from error
         self._last, self._before = (last.epoch, last.index, last.check), last.before
+        self._own_before = from_json(last.own) if last.own is not None else {}
         self._restored = True
+        own = from_json(state["own"]) if "own" in state else {}
+        self._own_begun = own.get("begun", self._own_begun)
+        set_states(self._own, own.get("now", {}) if not state["index"] and not self._whole_run else self._own_begun)
 
     def _reached(self) -> Reached:
-        return Reached(*self._last, self._before)
+        return Reached(*self._last, self._before, as_json(self._own_before, "own"))
 
     def _made(self, epoch: int, start: int, expected: int | None) -> Generator[Any, None, None]:
         restored, self._restored = self._restored, False
@@ -132,14 +143,14 @@ class StreamBatches(Batches):
     def _batches(self, reading: Reading, epoch: int, start: int) -> Generator[Any, None, None]:
         index = start
         while True:
-            state = self._state_of(reading)
+            state, own = self._state_of(reading), states_of(self._own)
             group = reading.next_group()
             if not self._items.complete(group):
                 self._epochs_read = epoch + 1
                 return
             if index == 0:
                 self._end = self._reached() if epoch else None
-            self._before = state
+            self._before, self._own_before = state, own
             yield self._items.batch(group, epoch, index)
             index += 1
 
@@ -162,6 +173,11 @@ class StreamBatches(Batches):
         for past in range(self._epochs_read, epoch if self._whole_run else 0):
             self._read_to_end(self._read(past, 0))
             self._epochs_read = past + 1
+        return self._opened(epoch)
+
+    def _opened(self, epoch: int) -> Reading:
+        if not self._whole_run:
+            self._own_begun = states_of(self._own)
         return self._read(epoch, 0)
 
     def _read_to_end(self, reading: Reading) -> None:
@@ -174,7 +190,7 @@ class StreamBatches(Batches):
         reading, why = self._by_state(place), ""
         if reading is not None:
             return reading
-        begun = time.monotonic()
+        begun, own_begun = time.monotonic(), self._own_begun
         if place.before is not None:
             why = ", because the states of the source are not complete: they may lack a buffer that shuffles"
             reading = self._after_the_end(place.epoch)
@@ -184,6 +200,7 @@ class StreamBatches(Batches):
             if reading is None:
                 self._source = copied(self._untouched)
         if reading is None:
+            set_states(self._own, own_begun)
             reading = self._fresh(place.epoch)
             batch = self._skipped_to(reading, place)
         seconds = time.monotonic() - begun
@@ -197,6 +214,7 @@ class StreamBatches(Batches):
         """The source at the place, by its state; None if that does not give the batch before the place."""
         if place.before is None:
             return None
+        set_states(self._own, from_json(place.own) if place.own is not None else {})
         reading = self._read(place.epoch, place.index - 1, place.before)
         batch = self._one(reading, place)
         if place.check is None or checksum(batch) == place.check:
@@ -217,7 +235,7 @@ class StreamBatches(Batches):
                 reading = self._by_state(place)
                 if reading is not None:
                     self._read_to_end(reading)
-                    return self._read(epoch, 0)
+                    return self._opened(epoch)
                 self._source = copied(self._untouched)
         return None
 

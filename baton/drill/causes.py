@@ -78,7 +78,9 @@ ITERATOR = Cause(
     "iterator",
     "the position in the data is not saved",
     "Save the number of the next batch and the order of the epoch, or make the batch a function of the step.",
-    r"iter|position|(^|[._/])(index|pos|offset|cursor|order|perm|permutation|remaining|queue)($|[._/\d])|loader|sampler",
+    r"^(?!.*(optim|adam|sgd|rmsprop)).*"
+    r"(iterator|(?<![a-z])iter(s|able|ations?)?($|[._/\d])|[._/](data|batch|train)iter|position|loader|sampler"
+    r"|(^|[._/])(index|pos|offset|cursor|order|perm|permutation|remaining|queue)($|[._/\d]))",
 )
 CACHED = Cause(
     "cached_batch",

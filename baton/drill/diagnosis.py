@@ -73,7 +73,7 @@ def diagnose(case: Case) -> Diagnosis:
         return found
     seen, resumed = _not_restored(case)
     found = _by_counts(case, seen) or _by_generators(case) or _by_variables(seen, resumed)
-    return found or _by_names(case) or Diagnosis(causes.UNKNOWN)
+    return found or _by_names(case) or _by_unseeded(case) or Diagnosis(causes.UNKNOWN)
 
 
 # --- two uninterrupted runs ---
@@ -97,6 +97,9 @@ def _not_deterministic(case: Case) -> Diagnosis:
     rates = [one.name for one in seen if causes.SCHEDULE.fits(one.name)]
     if clocks or rates:
         return Diagnosis(causes.CLOCK, (*said, f"`{(clocks or rates)[0]}` differs", *_list(seen)), True)
+    if drawn := _drawn_before_the_first_look(case.whole, case.again):
+        said.append(f"numbers were drawn from {drawn[0]} before the first step, and its state differs")
+        return Diagnosis(causes.UNSEEDED, tuple(said), True)
     return Diagnosis(causes.NONDETERMINISTIC, (*said, *_list(seen)), True)
 
 
@@ -112,6 +115,18 @@ def _generators_in_use(one: RunRecord, other: RunRecord) -> list[str]:
     keys = sorted(set(one.looks) & set(other.looks), key=lambda key: key[1])
     first = [name for key in keys[:1] for name in _odd_generators(one.looks[key], other.looks[key])]
     return [name for name in first if _is_used(one, name)]
+
+
+def _drawn_before_the_first_look(one: RunRecord, other: RunRecord) -> list[str]:
+    for key in sorted(set(one.looks) & set(other.looks), key=lambda key: key[1])[:1]:
+        return [name for name in _odd_generators(one.looks[key], other.looks[key]) if name in one.looks[key]["drawn"]]
+    return []
+
+
+def _without_seed(case: Case) -> set[str]:
+    """The generators of the process that differ where nothing was interrupted: the program gives them no seed."""
+    one, other = case.whole.looks, case.again.looks
+    return {name for key in set(one) & set(other) for name in _odd_generators(one[key], other[key])}
 
 
 def _is_used(record: RunRecord, name: str) -> bool:
@@ -195,11 +210,11 @@ def _by_counts(case: Case, seen: Sequence[Seen]) -> Diagnosis | None:
     missing = [one for one in odd if one.kind == "missing"]
     values = [one for one in odd if one.kind == "value"]
     weights = [one for one in values if one.where == CHECKPOINT]
-    if extra and not weights:
-        return Diagnosis(causes.REPEATED_ROWS, (extra[0].text, "all checkpoints are equal"))
     lines = [one for one in values + missing + extra if re.search(r": line \d+$", one.name)]
     if lines and not weights and all(one.where == FINAL for one in odd):
         return Diagnosis(causes.FILE_OUTSIDE, (lines[0].text, "all checkpoints are equal"))
+    if extra and not weights:
+        return Diagnosis(causes.REPEATED_ROWS, (extra[0].text, "all checkpoints are equal"))
     named = any(cause.fits(one.name) for one in seen for cause in causes.BY_NAME)
     if missing and not extra and not (named and weights and weights[0].step < missing[0].step):
         return Diagnosis(causes.MISSING_DATA, (missing[0].text, *_list(seen)))
@@ -209,12 +224,28 @@ def _by_counts(case: Case, seen: Sequence[Seen]) -> Diagnosis | None:
 
 
 def _by_generators(case: Case) -> Diagnosis | None:
+    """Generators of the process. One without a seed counts only if the program draws from it because it resumes: else
+    two uninterrupted runs would differ.
+    """
+    without_seed = _without_seed(case)
     for look, event, step in _resumes(case):
         for name in _odd_generators(look, event):
-            if _is_used(case.whole, name):
-                text = f"right after the resume at step {step} the state of {name} differs"
-                return Diagnosis(causes.GENERATOR, (text,))
+            where = f"right after the resume at step {step}"
+            if name not in without_seed and _is_used(case.whole, name):
+                return Diagnosis(causes.GENERATOR, (f"{where} the state of {name} differs",))
+            if name in without_seed and name in event["drawn"] and name not in look["drawn"]:
+                text = f"{where} numbers were drawn from {name}, which has no seed; without the interruption, none were"
+                return Diagnosis(causes.UNSEEDED, (text,))
     return None
+
+
+def _by_unseeded(case: Case) -> Diagnosis | None:
+    """Generators without a seed that are drawn from, if nothing else explains the difference."""
+    own = [one for look, event, _ in _resumes(case) for one in _differing(look, event) if one.kind == "generator"]
+    names = [name for name in sorted(_without_seed(case)) if _is_used(case.whole, name)]
+    names += [one.name for one in own if one.name in case.noise]
+    text = "has another state in each run, also without interruptions"
+    return Diagnosis(causes.UNSEEDED, (f"{names[0]} {text}",)) if names else None
 
 
 def _by_variables(seen: Sequence[Seen], resumed: int) -> Diagnosis | None:

@@ -72,6 +72,10 @@ class JaxTraining(Training):
         else:
             super().__setattr__(name, value)
 
+    def _drilled(self) -> dict[str, Any]:
+        """What `baton drill` looks at."""
+        return {**self._trees}
+
     def _copied(self) -> dict[str, Any]:
         trees = {name: to_host(leaves_of(tree_of(tree)), name) for name, tree in self._trees.items()}
         return {"framework": "jax", "trees": trees, "random": random_states()}

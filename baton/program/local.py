@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import logging
 import os
 import shutil
 import sys
@@ -18,6 +19,8 @@ from baton.program.forks import child_hint
 from baton.program.local_saves import LocalSaves
 from baton.program.local_tables import History, Series, replace_file
 from baton.system.caches import sync_directory
+
+log = logging.getLogger(__name__)
 
 FOLDER = ".baton-run"
 FORMAT = 1
@@ -62,6 +65,15 @@ class LocalBackend:
         self._history = History(folder / "history.csv", mark.extra.get("history_rows", 0))
         self._last_epoch = mark.last_epoch
         sync_directory(folder)
+
+    def tell_where_it_begins(self) -> None:
+        """Says that the run continues, or that nothing was saved: on stderr, unless `logging` is set otherwise."""
+        if self.saved is not None:
+            log.warning(
+                "baton: continues at step %d of %s (delete the folder to start again)", self.saved.step, self._folder
+            )
+        elif self.attempt > 1:
+            log.warning("baton: an earlier start in %s left no save: the run begins at step 0", self._folder)
 
     def data(self, name: str) -> Path:
         """The path that was given to `init`, else `data/NAME` in the working directory."""

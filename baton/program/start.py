@@ -34,7 +34,8 @@ def init(
     """Attaches this process to its run. Call it once, in the process that trains.
 
     Below a worker, the run is the attempt of the job. Without a worker, the run is a local folder: end the program and
-    start it again, and it continues from its last save.
+    start it again, and it continues from its last save. A warning of the logger `baton.program`, by default on stderr,
+    says at which step. `logging.getLogger("baton.program").setLevel("ERROR")` silences it.
 
     `folder`: of a run without a worker; `.baton-run` in the working directory by default. BATON_RUN_DIR replaces it.
     `params`: defaults; the `params` of the job, or the JSON object in BATON_PARAMS, replace them by name. `data`: name
@@ -72,7 +73,9 @@ def init(
         from baton.program.local import LocalBackend, run_folder, save_every
 
         control = Control(save_every())
-        run = Run(LocalBackend(run_folder(at), defaults, sources), control, StopSignals(control))
+        backend = LocalBackend(run_folder(at), defaults, sources)
+        backend.tell_where_it_begins()
+        run = Run(backend, control, StopSignals(control))
     _current, _process = run, os.getpid()
     atexit.register(run.close)
     return run

@@ -2,28 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
-
+from baton.adapters.own_generators import OwnGenerators, own_generators, set_states, states_of
+from baton.adapters.random_states import apart, seeded
 from baton.torch.fetching import workers_outlast_interrupts
-from baton.torch.random_states import apart, host_states, seed_host, set_host_states
+from baton.torch.random_states import host_states, set_host_states
 
 ORDER, WORKERS = 0, 1
 """What is drawn with a seed of its own, beside the batches of an epoch, which have the numbers from 2."""
 
 
-class Drawing:
-    """Random numbers of a source that reads its batches one after the other: apart from those of the training."""
+def generators_of(loader: Any) -> OwnGenerators:
+    """The generators that a loader, its samplers, its data set and its functions have of their own."""
+    parts = ("dataset", "collate_fn", "generator", "sampler", "batch_sampler")
+    found = {name: getattr(loader, name) for name in parts if hasattr(loader, name)}
+    return own_generators(**(found or {"loader": loader}))
 
-    def __init__(self) -> None:
+
+class Drawing:
+    """Random numbers of a source that reads its batches one after the other: apart from those of the training.
+
+    `begun`: the states of the loader's own generators at the beginning of the epoch, which continue from one epoch to
+    the next.
+    """
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+        self._own = generators_of(loader)
+        self.begun = states_of(self._own.usable)
         self.states: dict[str, Any] | None = None
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """The names of the loader's generators whose states cannot be set."""
+        return self._own.refused
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the loader's own generators."""
+        return tuple(one.name for one in self._own.usable)
 
     def next(self, batches: Iterator[Any]) -> Any:
         """The next batch. Raises StopIteration after the last one."""
-        with apart():
+        with apart(forgets=True):
             if self.states is not None:
                 set_host_states(self.states)
             try:
@@ -31,29 +54,18 @@ class Drawing:
             finally:
                 self.states = host_states()
 
-    def begin(self, seed: tuple[int, ...], epoch: int, loader: Any) -> Iterator[Any]:
+    def begin(self, seed: tuple[int, ...], epoch: int) -> Iterator[Any]:
         """An iterator over the loader for this epoch."""
-        with seeded(loader, *seed, epoch, WORKERS), workers_outlast_interrupts():
-            batches: Iterator[Any] = iter(loader)
+        self.begun = states_of(self._own.usable)
+        with seeded(*seed, epoch, WORKERS), workers_outlast_interrupts():
+            batches: Iterator[Any] = iter(self._loader)
             self.states = host_states()
         return batches
 
+    def own_states(self) -> dict[str, Any]:
+        """The present states of the loader's own generators."""
+        return states_of(self._own.usable)
 
-@contextmanager
-def seeded(loader: Any, *key: int) -> Iterator[None]:
-    """In the block all generators, and those of the loader and its samplers, have a state that depends on the key only.
-
-    After it, they have the state that they had before.
-    """
-    batch_sampler = getattr(loader, "batch_sampler", None)
-    owners = (loader, getattr(loader, "sampler", None), batch_sampler, getattr(batch_sampler, "sampler", None))
-    found = [getattr(one, "generator", None) for one in owners]
-    generators = {id(one): one for one in found if isinstance(one, torch.Generator)}.values()
-    before = [one.get_state() for one in generators]
-    with apart():
-        seed_host(*key)
-        for one in generators:
-            one.manual_seed(int(torch.randint(2**62, ())))
-        yield
-    for one, state in zip(generators, before, strict=True):
-        one.set_state(state)
+    def set_own(self, states: Mapping[str, Any]) -> None:
+        """Set the loader's own generators."""
+        set_states(self._own.usable, states)

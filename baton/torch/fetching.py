@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from typing import Any
 
 from torch.utils.data import TensorDataset, default_collate, get_worker_info
 
-from baton.torch.random_states import apart, seed_host
+from baton.adapters.own_generators import NONE, OwnGenerators, own_generators
+from baton.adapters.random_states import seed_process, seeded
 
 FIRST_BATCH = 2
 """The number of the first batch among what is drawn with a seed of its own in an epoch."""
@@ -19,7 +20,8 @@ FIRST_BATCH = 2
 class SampleReader:
     """A data set whose items are whole batches: the index of one is (epoch, number of the batch, what to read).
 
-    The generators are seeded for each batch, so augmentations do not depend on which worker makes it.
+    The generators of the process, and those that the data set has of its own, are seeded for each batch, so
+    augmentations do not depend on which worker makes it.
     """
 
     def __init__(self, dataset: Any, collate: Callable[[Any], Any], batched: bool, seed: tuple[int, ...]) -> None:
@@ -29,15 +31,24 @@ class SampleReader:
         self._seed = seed
         # The usual parts that draw nothing: seeding takes a tenth of a millisecond.
         self._draws = type(dataset) is not TensorDataset or collate is not default_collate
+        self._own: tuple[int | None, OwnGenerators] = (None, NONE)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a worker, which finds its own copies of the generators."""
+        return {**vars(self), "_own": (None, NONE)}
 
     def __getitem__(self, key: tuple[int, int, Any]) -> Any:
         """The batch."""
         epoch, index, chosen = key
         if not self._draws:
             return self._collate(self._read(chosen))
-        # In a worker nothing else draws.
-        with nullcontext() if get_worker_info() is not None else apart():
-            seed_host(*self._seed, epoch, FIRST_BATCH + index)
+        if epoch != self._own[0]:  # a data set may make new generators when it is told the epoch
+            self._own = (epoch, own_generators(dataset=self.dataset, collate_fn=self._collate))
+        place, own = (*self._seed, epoch, FIRST_BATCH + index), self._own[1].usable
+        if get_worker_info() is not None:  # where nothing else draws
+            seed_process(*place, own=own)
+            return self._collate(self._read(chosen))
+        with seeded(*place, own=own, forgets=True):
             return self._collate(self._read(chosen))
 
     def _read(self, chosen: Any) -> Any:

@@ -13,9 +13,9 @@ from tests.support.frameworks import interpreter
 from tests.support.service import ROOT
 
 
-def check(python: str, kinds: dict[str, Kind], *folders: str) -> None:
+def check(python: str, kinds: dict[str, Kind]) -> None:
     command = [python, "-m", "tests.support.data_kinds", *kinds]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *folders])}
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     assert [line.partition(": ")[0] for line in done.stdout.splitlines()] == [*kinds]
@@ -34,6 +34,6 @@ def test_hugging_face() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_torch() -> None:
-    # torchdata is only a folder for that interpreter.
-    check(interpreter("torch"), {**TORCH, **TORCHDATA}, interpreter("torchdata"))
+@pytest.mark.parametrize(("framework", "kinds"), [("torch", TORCH), ("torch-cpu", {**TORCH, **TORCHDATA})])
+def test_torch(framework: str, kinds: dict[str, Kind]) -> None:
+    check(interpreter(framework), kinds)

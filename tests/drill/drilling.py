@@ -20,7 +20,7 @@ def drilled(
     script: str,
     *,
     seed: int = 0,
-    kills: int = 4,
+    kills: int = 2,
     code: Path = PROGRAMS,
     params: Mapping[str, Any] | None = None,
     ignored: tuple[str, ...] = (),

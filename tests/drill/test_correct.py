@@ -17,7 +17,7 @@ RUNS += [("background", 6), ("background", 7), ("epochs", 8), ("epochs", 9)]
 
 @pytest.mark.parametrize(("save", "seed"), RUNS)
 def test_a_correct_program_is_equal_to_the_bit(save: str, seed: int, tmp_path: Path) -> None:
-    outcome = drilled(tmp_path, "correct.py", seed=seed, params={"save": save, "seed": seed})
+    outcome = drilled(tmp_path, "correct.py", seed=seed, kills=4, params={"save": save, "seed": seed})
     assert (outcome.verdict, outcome.comparison.differences) == (EQUAL, [])
     assert outcome.again is None
     assert len(outcome.broken.attempts) > 1

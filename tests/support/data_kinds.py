@@ -110,6 +110,33 @@ class Rounds:
         yield from self.random.permutation(7).tolist()
 
 
+class Drawn:
+    """A data set that draws from generators of its own, which have no seed."""
+
+    def __init__(self) -> None:
+        self.noise = np.random.default_rng()
+        self.steps = [random.Random()]
+
+    def __len__(self) -> int:
+        return 11
+
+    def __getitem__(self, index: int) -> float:
+        return index + float(self.noise.random()) + self.steps[0].random()
+
+
+class Continued:
+    """An iterable that is told the epoch, with a generator that continues from one epoch to the next."""
+
+    def __init__(self) -> None:
+        self.random = np.random.RandomState(3)
+
+    def set_epoch(self, epoch: int) -> None:
+        pass
+
+    def __iter__(self) -> Iterator[float]:
+        return (number + float(self.random.random_sample()) for number in range(7))
+
+
 class Told:
     """An iterable that is told the epoch, and is always the same otherwise."""
 
@@ -266,6 +293,7 @@ KINDS = {
     "one array": Kind(lambda **options: baton.data.batches(np.arange(11), batch_size=4, seed=5, **options)),
     "rows of a file": Kind(stored),
     "data set": Kind(listed),
+    "data set with its own generators": Kind(lambda **o: baton.data.batches(Drawn(), batch_size=4, seed=5, **o)),
     "data set, transformed": Kind(listed, options={"transform": turned}),
     "data set that reads several": Kind(lambda **o: baton.data.batches(Fetched(11), batch_size=4, seed=5, **o)),
     "MapDataset of batches": Kind(grain_map, every=3),
@@ -278,6 +306,9 @@ KINDS = {
     "iterable": Kind(lambda **o: baton.data.batches(Rounds(), batch_size=3, **o), "replay", (SECONDS, "1 before it")),
     "iterable that is told the epoch": Kind(
         lambda **o: baton.data.batches(Told(), batch_size=3, **o), "replay", (SECONDS,)
+    ),
+    "iterable that is told the epoch, with its own generator": Kind(
+        lambda **o: baton.data.batches(Continued(), batch_size=3, **o), "replay", (SECONDS,)
     ),
     "iterable of batches, transformed": Kind(
         lambda **o: baton.data.batches(Told(), **o), "replay", (SECONDS,), options={"transform": turned}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -13,11 +15,14 @@ from torch.optim import lr_scheduler
 from torch.optim.swa_utils import AveragedModel
 
 import baton
+import baton.program.start
 import baton.torch
 from baton.adapters.state_files import read_tree, write_tree
+from baton.program.errors import Stopped
 from baton.torch.objects import set_and_verify, state_of
 from baton.torch.random_states import random_states, set_random_states
 from baton.torch.tensors import from_host, to_host
+from tests.support.cuts import STOP, Cut, cutting, kill_in_process
 from tests.support.raised import raised
 
 
@@ -412,3 +417,26 @@ def case_track_names_what_differs(folder: Path) -> None:
     raised("track: network is not in the save", begun, model=nn.Linear(1, 1), network=nn.Linear(1, 1))
     raised("track: model is in the save, and track has no such object", begun)
     raised(r"model.weight has the shape \(1, 2\), and \(1, 1\) in the save", begun, model=nn.Linear(2, 1))
+
+
+def case_the_first_script_of_the_page_continues(folder: Path) -> None:
+    page = Path(__file__).parents[2] / "docs/how-to/pytorch.md"
+    script = page.read_text().split("```python\n")[1].split("```\n")[0]
+
+    def run(name: str, cut: Cut) -> None:
+        with patch.dict(os.environ, {"BATON_RUN_DIR": str(folder / name)}), cutting(cut, kill_in_process):
+            exec(compile(script, str(page), "exec"), {"__name__": "__main__"})
+        current = baton.program.start.current_run()
+        assert current is not None
+        current.close()
+
+    never = Cut("", 0, ())
+    run("whole", never)
+    try:
+        run("stopped", Cut(STOP, 17, ()))
+        raise AssertionError("it was not stopped")
+    except Stopped:
+        pass
+    run("stopped", never)
+    for file in ("series.csv", "history.csv"):
+        assert (folder / "stopped" / file).read_bytes() == (folder / "whole" / file).read_bytes()

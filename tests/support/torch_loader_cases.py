@@ -23,6 +23,7 @@ from torch.utils.data import (
 
 import baton
 import baton.torch
+from baton.adapters.state_files import read_tree, write_tree
 from baton.program.errors import Stopped
 from baton.program.protocol import Stop
 from baton.torch.loaders import loader_source
@@ -191,6 +192,22 @@ def stopped_after(folder: Path, loader: Any, steps: int) -> None:
     raise AssertionError("the run was not stopped")
 
 
+def stopped_at_the_end(folder: Path, loader: Any, epochs: int) -> None:
+    """A run that is stopped between two epochs, after so many."""
+    torch.manual_seed(0)
+    with baton.init(folder / "run") as run:
+        training = baton.torch.track(run)
+        try:
+            for epoch in training.epochs(3):
+                for _ in training.batches(loader):
+                    pass
+                if epoch + 1 == epochs:
+                    run._control.request_stop(Stop("preempted"))
+        except Stopped:
+            return
+    raise AssertionError("the run was not stopped")
+
+
 def continued(folder: Path, loader: Any) -> list[tuple[int, int, Any]]:
     """The steps of the rest of the run."""
     with baton.init(folder / "run") as run:
@@ -203,13 +220,14 @@ def case_other_data_than_at_the_save_is_told(folder: Path) -> None:
         return TensorDataset(torch.arange(size))
 
     stopped_after(folder, DataLoader(data(20), 4, shuffle=True), 2)
-    for loader in (
-        DataLoader(data(21), 4, shuffle=True),
-        DataLoader(data(20), 5, shuffle=True),
-        DataLoader(data(20), 4),
-        DataLoader(data(20), 4, shuffle=True, generator=torch.Generator()),
-    ):
-        raised("data: the order of epoch 0 is not the one of the save", continued, folder, loader)
+    others = [
+        (DataLoader(data(21), 4, shuffle=True), "samples was 20 and is 21"),
+        (DataLoader(data(20), 5, shuffle=True), "batch_size was 4 and is 5"),
+        (DataLoader(data(20), 4), "the order of epoch 0 is not the one of the save"),
+        (DataLoader(data(20), 4, shuffle=True, generator=torch.Generator()), "the order of epoch 0 is not"),
+    ]
+    for loader, says in others:
+        raised(says, continued, folder, loader)
     raised("resumes by index, and this one resumes by replay", continued, folder, DataLoader(NoisyStream(), 8))
     rest = continued(folder, DataLoader(data(20), 4, shuffle=True))
     assert [step for _, step, _ in rest] == list(range(2, 15))
@@ -289,27 +307,214 @@ def case_a_replay_is_told(folder: Path) -> None:
     assert "loading 3 batches of epoch 0 again took" in (folder / "run/notes.txt").read_text()
 
 
+def case_other_data_at_the_end_of_an_epoch_is_told(folder: Path) -> None:
+    # No error: a script may change its data from epoch to epoch.
+    def data(size: int) -> Any:
+        return TensorDataset(torch.arange(size))
+
+    others = [
+        (DataLoader(data(21), 4, shuffle=True), "samples was 20 and is 21"),
+        (DataLoader(data(20), 5, shuffle=True), "batch_size was 4 and is 5"),
+        (DataLoader(data(20), 4), "the order of epoch 0 is not the one of the save"),
+        (DataLoader(NoisyStream(), 4), "this one resumes by replay"),
+        (baton.data.batches(np.arange(20), batch_size=4), "no state of baton.data.batches"),
+    ]
+    for number, (loader, says) in enumerate(others):
+        stopped_at_the_end(folder / str(number), DataLoader(data(20), 4, shuffle=True), 1)
+        assert next(epoch for epoch, *_ in continued(folder / str(number), loader)) == 1
+        assert says in (folder / str(number) / "run/notes.txt").read_text()
+    stopped_at_the_end(folder / "same", DataLoader(data(20), 4, shuffle=True), 1)
+    continued(folder / "same", DataLoader(data(20), 4, shuffle=True))
+    assert not (folder / "same/run/notes.txt").exists()
+
+
+class OwnOrder:
+    """A sampler, or a batch sampler, with a generator of its own."""
+
+    def __init__(self, rng: Any, *, batched: bool = False) -> None:
+        self.rng = rng
+        self.batched = batched
+
+    def __len__(self) -> int:
+        return SIZE // 5 if self.batched else SIZE
+
+    def __iter__(self) -> Any:
+        order = [*range(SIZE)]
+        self.rng.shuffle(order)
+        return iter([order[k : k + 5] for k in range(0, SIZE, 5)] if self.batched else order)
+
+
+class OwnNoise(Noisy):
+    """A data set whose augmentation has a generator of its own."""
+
+    def __init__(self, rng: Any) -> None:
+        super().__init__()
+        self.steps = [("scale", lambda x: x * rng.uniform(0.9, 1.1))]
+
+    def __getitem__(self, index: int) -> tuple[Any, Any, int]:
+        x, y, index = super().__getitem__(index)
+        return self.steps[0][1](x), y, index
+
+
+class OwnStream(NoisyStream):
+    """An iterable data set with generators of its own, which it uses from epoch to epoch."""
+
+    def __init__(self) -> None:
+        self.rng = np.random.default_rng()
+        self.torch_rng = torch.Generator()
+        self.torch_rng.seed()
+
+    def __iter__(self) -> Any:
+        order = [*self.rng.permutation(SIZE)]
+        return (float(self.rng.random() + torch.rand(1, generator=self.torch_rng) + index) for index in order)
+
+
+class KeptOrder(torch.utils.data.Sampler):  # type: ignore[type-arg]
+    """A sampler with a state, and whose order depends on the epochs before."""
+
+    def __init__(self) -> None:
+        self.order, self.given = [*range(SIZE)], 0
+
+    def __len__(self) -> int:
+        return SIZE
+
+    def __iter__(self) -> Any:
+        if self.given in (0, SIZE):
+            random.shuffle(self.order)
+            self.given = 0
+        while self.given < SIZE:
+            self.given += 1
+            yield self.order[self.given - 1]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"order": [*self.order], "given": self.given}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.order, self.given = [*state["order"]], state["given"]
+
+
+def check_drawn_stops(folder: Path, makers: dict[str, Any]) -> None:
+    """Runs that are stopped at drawn steps, and at the ends of epochs, have the rest of an uninterrupted run."""
+    for name, make in makers.items():
+        torch.manual_seed(0)
+        whole = _plain(continued(folder / f"{name}-whole", make()))
+        per_epoch = len(whole) // 3
+        assert whole[0][2] != whole[per_epoch][2] or "fixed" in name, name
+        few = name == "workers"  # which have to be started for each
+        steps = random.Random(name).sample(range(1, len(whole)), 1 if few else 3)
+        for stop in steps if few else sorted({*steps, per_epoch}):
+            stopped_after(folder / f"{name}-{stop}", make(), stop)
+            torch.seed()
+            assert _plain(continued(folder / f"{name}-{stop}", make())) == whole[stop:], (name, stop)
+        for epochs in (1,) if few else (1, 2):
+            stopped_at_the_end(folder / f"{name}-end-{epochs}", make(), epochs)
+            torch.seed()
+            rest = _plain(continued(folder / f"{name}-end-{epochs}", make()))
+            assert rest == whole[epochs * per_epoch :], (name, "end", epochs)
+        notes = folder / f"{name}-end-1/run/notes.txt"
+        assert not notes.exists() or "other data" not in notes.read_text(), notes.read_text()
+
+
+def case_generators_of_samplers_and_data_sets_are_restored(folder: Path) -> None:
+    data = TensorDataset(torch.arange(SIZE))
+    generators = {
+        "numpy": np.random.default_rng,
+        "state": np.random.RandomState,
+        "python": random.Random,
+    }
+    makers: dict[str, Any] = {}
+    for name, rng in generators.items():
+        makers[f"{name}-sampler"] = lambda rng=rng: DataLoader(data, 4, sampler=OwnOrder(rng()))
+        makers[f"{name}-noise"] = lambda rng=rng: DataLoader(OwnNoise(rng()), 8, shuffle=True)
+    makers["batches"] = lambda: DataLoader(data, batch_sampler=OwnOrder(np.random.default_rng(), batched=True))
+    makers["workers"] = lambda: DataLoader(OwnNoise(np.random.default_rng()), 8, shuffle=True, num_workers=2)
+    check_drawn_stops(folder, makers)
+    alone, workers = (orders(DataLoader(OwnNoise(np.random.default_rng()), 8, num_workers=k)) for k in (0, 2))
+    assert alone == workers
+
+
+def case_generators_of_a_stream_continue(folder: Path) -> None:
+    make = lambda: DataLoader(OwnStream(), 8)  # noqa: E731
+    with_workers = lambda: DataLoader(OwnStream(), 8, num_workers=2, persistent_workers=True)  # noqa: E731
+    for number, loader in enumerate([make(), make(), with_workers()]):
+        source = loader_source(loader, 1)
+        notes: list[str] = []
+        source.note = notes.append
+        first = [[batch.tolist() for batch in source.epoch(0)]]
+        part = source.epoch(1)
+        next(part), next(part)
+        write_tree(folder, "inside", source.state())
+        rest = [batch.tolist() for batch in part]
+        between = {**source.state(), "epoch": 2, "index": 0}
+        third = [batch.tolist() for batch in source.epoch(2)]
+        assert first[0] != third
+        if number == 2:
+            assert any("dataset.rng" in note and "workers that are kept" in note for note in notes)
+            continue
+        assert not notes
+        again = loader_source(make(), 1)
+        again.restore(read_tree(folder, "inside"))
+        assert [batch.tolist() for batch in again.epoch(1, 2)] == rest
+        assert [batch.tolist() for batch in again.epoch(2)] == third
+        again = loader_source(make(), 1)
+        again.restore(between)
+        assert [batch.tolist() for batch in again.epoch(2)] == third
+
+
+def case_a_generator_that_cannot_be_restored_is_named(folder: Path) -> None:
+    loader = DataLoader(TensorDataset(torch.arange(SIZE)), 4, sampler=OwnOrder(random.SystemRandom()))
+    continued(folder, loader)
+    assert "sampler.rng (SystemRandom)" in (folder / "run/notes.txt").read_text()
+
+
+def case_the_kept_number_of_a_pair_is_restored(folder: Path) -> None:
+    # numpy.random.normal makes two numbers and keeps the second one for its next call.
+    def train(at: str, stop: int) -> list[float]:
+        drawn = []
+        np.random.seed(0)
+        torch.manual_seed(0)
+        with baton.init(folder / at) as run:
+            training = baton.torch.track(run)
+            try:
+                for _ in training.loop(DataLoader(TensorDataset(torch.arange(SIZE)), 4), epochs=2):
+                    drawn.append(float(np.random.normal()))
+                    if training.step + 1 == stop:
+                        run._control.request_stop(Stop("preempted"))
+            except Stopped:
+                pass
+        return drawn
+
+    whole = train("whole", 0)
+    for stop in (1, 2, 5):
+        assert train(str(stop), stop) + train(str(stop), 0) == whole
+
+
 def case_a_stateful_data_loader_continues(folder: Path) -> None:
     try:
         from torchdata.stateful_dataloader import StatefulDataLoader
+        from torchdata.stateful_dataloader.sampler import RandomSampler as StatefulSampler
     except ImportError:  # it needs a newer PyTorch than that of some distributions
         return
     data = TensorDataset(torch.arange(SIZE))
-    for name, make in {
-        "map": lambda: StatefulDataLoader(data, 4, shuffle=True),
-        "noisy": lambda: StatefulDataLoader(Noisy(), 4, shuffle=True),
-        "workers": lambda: StatefulDataLoader(data, 4, shuffle=True, num_workers=2),
-        "stream": lambda: StatefulDataLoader(NoisyStream(), 8),
-    }.items():
-        torch.manual_seed(0)
-        whole = continued(folder / f"{name}-whole", make())
-        per_epoch = len(whole) // 3
-        for steps in (2, per_epoch, per_epoch + 1):
-            stopped_after(folder / f"{name}-{steps}", make(), steps)
-            torch.seed()
-            rest = continued(folder / f"{name}-{steps}", make())
-            assert _plain(rest) == _plain(whole[steps:]), (name, steps)
+    check_drawn_stops(
+        folder,
+        {
+            "map": lambda: StatefulDataLoader(data, 4, shuffle=True),
+            "noisy": lambda: StatefulDataLoader(Noisy(), 4, shuffle=True),
+            "generator": lambda: StatefulDataLoader(data, 4, shuffle=True, generator=torch.Generator()),
+            "replaced": lambda: StatefulDataLoader(data, 4, sampler=StatefulSampler(data, True, 50)),
+            "sampler": lambda: StatefulDataLoader(data, 4, sampler=RandomSampler(data)),
+            "batches": lambda: StatefulDataLoader(data, batch_sampler=BatchSampler(RandomSampler(data), 4, False)),
+            "own": lambda: StatefulDataLoader(data, 4, sampler=OwnOrder(np.random.default_rng())),
+            "workers": lambda: StatefulDataLoader(Noisy(), 4, shuffle=True, num_workers=2),
+            "kept": lambda: StatefulDataLoader(data, 4, sampler=KeptOrder()),
+            "stream-fixed": lambda: StatefulDataLoader(NoisyStream(), 8),
+        },
+    )
 
 
 def _plain(steps: list[tuple[int, int, Any]]) -> list[Any]:
-    return [(epoch, step, [part.tolist() for part in batch]) for epoch, step, batch in steps]
+    return [
+        (epoch, step, [np.asarray(part).tolist() for part in (batch if isinstance(batch, list) else [batch])])
+        for epoch, step, batch in steps
+    ]

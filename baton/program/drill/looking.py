@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import io
 import os
 import random
 import sys
@@ -15,6 +16,7 @@ import sysconfig
 import time
 import types
 import warnings
+import zipfile
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -22,18 +24,17 @@ from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any
 
-from baton.program.backend import Saved
-from baton.program.run import Run
-
 LEAVES, MEMBERS, DEPTH, BYTES, SECONDS = 3000, 200, 6, 1 << 30, 10.0
 """Limits of one look: variables in all, members of one collection, depth, bytes of arrays, seconds."""
 _TEXT = 60
+_UNUSED = (624, 623)
+"""Positions of a Mersenne Twister that was not used: seeded, and as NumPy makes it without a seed."""
 _OWN = str(Path(__file__).resolve().parents[2])
 _FOREIGN = tuple(
     {_OWN, *(str(Path(sysconfig.get_path(name)).resolve()) for name in ("stdlib", "platstdlib", "purelib", "platlib"))}
 )
 _FUNCTIONS = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
-_SKIPPED = (types.ModuleType, *_FUNCTIONS, type, PurePath, Run, Saved)
+_SKIPPED = (types.ModuleType, *_FUNCTIONS, type, PurePath, zipfile.ZipFile, io.IOBase)
 _SCALARS = (bool, int, float, complex, str, bytes, type(None))
 _SEQUENCES = (list, tuple, deque)
 
@@ -47,6 +48,16 @@ def digest_of(*parts: bytes | memoryview) -> str:
     for part in parts:
         made.update(part)
     return made.hexdigest()
+
+
+def drawn_from() -> list[str]:
+    """Those of the generators of Python and NumPy from which numbers were drawn since they were seeded."""
+    found = [] if random.getstate()[1][-1] in _UNUSED else ["random"]
+    if (numpy := sys.modules.get("numpy.random")) is not None:
+        state = numpy.get_state(legacy=False)
+        if state["state"].get("pos") not in _UNUSED or state["has_gauss"]:
+            found.append("numpy.random")
+    return found
 
 
 def generators() -> dict[str, str]:
@@ -77,8 +88,13 @@ def variables(frame: types.FrameType | None) -> Look:
 
 
 @functools.cache
+def _path_of(file: str) -> str:
+    return str(Path(file).resolve()) if not file.startswith("<") else ""
+
+
+@functools.cache
 def _is_own(file: str) -> bool:
-    path = str(Path(file).resolve()) if not file.startswith("<") else ""
+    path = _path_of(file)
     return bool(path) and not path.startswith(_FOREIGN) and "site-packages" not in path
 
 
@@ -100,7 +116,9 @@ class _Looker:
 
     def walk(self, value: Any, path: str, depth: int) -> None:
         """One value, or what is in it."""
-        if isinstance(value, _SKIPPED) or len(self.found) >= LEAVES or time.monotonic() > self._until:
+        if len(self.found) >= LEAVES or time.monotonic() > self._until:
+            return
+        if isinstance(value, _SKIPPED) or _is_archive(value):
             return
         if isinstance(value, _SCALARS):
             self._scalar(value, path)
@@ -131,7 +149,9 @@ class _Looker:
 
 def _members_of(value: Any) -> Iterator[tuple[str, Any]]:
     """The members of a collection, or the attributes of an object."""
-    if isinstance(value, dict):
+    if _is_of_baton(value):
+        yield from getattr(value, "_drilled", dict)().items()
+    elif isinstance(value, dict):
         yield from ((str(key), one) for key, one in dict.items(value))
     elif isinstance(value, _SEQUENCES):
         yield from ((str(number), one) for number, one in enumerate(value))
@@ -147,6 +167,21 @@ def _members_of(value: Any) -> Iterator[tuple[str, Any]]:
         yield from getattr(value, "__dict__", {}).items()
         for slot in getattr(type(value), "__slots__", ()):
             yield slot, getattr(value, slot, None)
+
+
+def _is_of_baton(value: Any) -> bool:
+    """Whether it is an object or a generator of this package, whose attributes say nothing of the program.
+
+    What the drill should see of one, such as its position in the data, its method `_drilled` returns by name.
+    """
+    if isinstance(value, types.GeneratorType):
+        return _path_of(value.gi_code.co_filename).startswith(_OWN)
+    return type(value).__module__.partition(".")[0] == "baton"
+
+
+def _is_archive(value: Any) -> bool:
+    """Whether it is an open file of arrays of NumPy: its position tells what was read of it."""
+    return type(value).__name__ == "NpzFile" and type(value).__module__.partition(".")[0] == "numpy"
 
 
 def _is_iterator(value: Any) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from baton.program.backend import Mark, Point, SaveRequest
 from baton.program.control import Control
-from baton.program.drill.looking import generators, variables
+from baton.program.drill.looking import drawn_from, generators, variables
 from baton.program.drill.plan import (
     EPOCH,
     KILL,
@@ -93,7 +93,7 @@ class Observer:
         """Records the variables of the program, the first time after the start and after each save."""
         if self.plan.looks and point not in self._looked:
             self._looked.add(point)
-            found = {"variables": variables(sys._getframe(2)), "generators": generators()}
+            found = {"variables": variables(sys._getframe(2)), "generators": generators(), "drawn": drawn_from()}
             self.trace.write("look", point=point, counts=self.counts, step=self.step, **found)
 
     def saved(self, tick: int, step: int, folder: str) -> None:

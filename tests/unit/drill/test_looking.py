@@ -5,14 +5,18 @@ from __future__ import annotations
 import itertools
 import random
 import sys
+import zipfile
 from collections import deque
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import baton
+from baton.drill.causes import ITERATOR
 from baton.program.drill import looking
-from baton.program.drill.looking import Look, generators, variables
+from baton.program.drill.looking import Look, drawn_from, generators, variables
 
 
 class Optimizer:
@@ -89,6 +93,34 @@ def test_there_is_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(seen([{"n": k, "x": [k, {"y": k}]} for k in range(100_000)])) <= 50
 
 
+def test_what_belongs_to_baton_and_open_archives_are_no_variables(tmp_path: Path) -> None:
+    np.savez(tmp_path / "arrays.npz", a=np.ones(2))
+    data = baton.data.batches(np.arange(8), batch_size=2)
+    batches = data.epoch(0)
+    with baton.init(tmp_path / "run") as run, np.load(tmp_path / "arrays.npz") as arrays:
+        with (tmp_path / "arrays.npz").open("rb") as file, zipfile.ZipFile(file) as archive:
+            found = seen([run, arrays, file, archive, data, batches])
+        assert {name: one[2] for name, one in found.items()} == {"train().thing.4.position": "2 members"}
+        next(batches)
+        assert seen([data])["train().thing.0.position"] != found["train().thing.4.position"]
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [
+        ("criterion.weight", False),
+        ("train_iter.0", True),
+        ("it.iterator", True),
+        ("iteration", True),
+        ("optimizer.iterations", False),
+        ("data.position", True),
+        ("order", True),
+    ],
+)
+def test_names_that_point_to_a_position_in_the_data(name: str, fits: bool) -> None:
+    assert ITERATOR.fits(name) == fits
+
+
 def test_global_generators() -> None:
     before = generators()
     assert {"random", "numpy.random"} <= set(before)
@@ -97,3 +129,7 @@ def test_global_generators() -> None:
     np.random.random()
     after = generators()
     assert [after[name] != before[name] for name in ("random", "numpy.random")] == [True, True]
+    assert drawn_from() == ["random", "numpy.random"]
+    random.seed(1)
+    np.random.seed(1)
+    assert drawn_from() == []

@@ -61,6 +61,20 @@ def test_a_run_continues_from_its_newest_save(tmp_path: Path) -> None:
     assert (tmp_path / "history.csv").read_text() == "epoch,step,val,more\n1,1,1.0,\n2,2,2.0,3.0\n"
 
 
+def test_a_run_says_where_it_begins(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def told() -> list[str]:
+        caplog.clear()
+        with baton.init(tmp_path) as run:
+            run.restore()
+            if run.attempt == 2:
+                saved(run, 7)
+        return [record.getMessage() for record in caplog.records]
+
+    assert told() == []
+    assert told() == [f"baton: an earlier start in {tmp_path} left no save: the run begins at step 0"]
+    assert told() == [f"baton: continues at step 7 of {tmp_path} (delete the folder to start again)"]
+
+
 def test_the_newest_saves_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BATON_SAVE_KEEP", "2")
     with baton.init(tmp_path) as run:

@@ -69,8 +69,16 @@ class Client(
     True
     """
 
-    def __init__(self, url: str, token: str, *, patience: RetryPolicy | None = None, timeout: float = TIMEOUT) -> None:
-        super().__init__(Transport(url, token, patience, timeout))
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        patience: RetryPolicy | None = None,
+        timeout: float = TIMEOUT,
+        project: str | None = None,
+    ) -> None:
+        super().__init__(Transport(url, token, patience, timeout, project=project))
         self.url = self._transport.url
 
     def __enter__(self) -> Self:

@@ -26,6 +26,7 @@ TAGS = {
     "catalog": "Plans, networks and extensions that a spec may name; workers and queues.",
     "notifications": "Targets of notifications, and a test of them.",
     "tokens": "Tokens with scopes.",
+    "projects": "Projects, their quotas, and what they use.",
     "session": "Browser sessions.",
     "install": "Files with which a machine installs this release as a worker.",
     "audit": "The audit log: changes by callers, and wrong tokens.",

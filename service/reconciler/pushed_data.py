@@ -45,8 +45,6 @@ def expire(database: Database, keep: timedelta, isolation: Isolation) -> None:
 def collect(database: Database, store: BlobStore, isolation: Isolation) -> None:
     """Delete manifests without a version, packs without a manifest, and archives without a bundle, a day after their
     last use."""
-    with database.write() as session:
-        data_objects.own_needed(Unit(session))
     while _release(database):
         pass
     until: dict[str, float] = {}

@@ -24,8 +24,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy.orm import InstrumentedAttribute
 
 from baton.domain.data_manifest import DATA
 from service.db.base import IS_UNHELD
@@ -76,6 +78,14 @@ def use(unit: Unit, names: Collection[str], project: str) -> dict[str, Known]:
 
 def _had_by(project: str) -> ColumnElement[bool]:
     return exists().where(ProjectObject.project == project, ProjectObject.object == DataObject.number)
+
+
+def _needed_by(project: Any, number: InstrumentedAttribute[int]) -> ColumnElement[bool]:
+    """Whether a version of the project needs the object: as its manifest, or as a part of that."""
+    parts = exists().where(
+        DataPart.part == number, DataVersion.manifest == DataPart.whole, DataVersion.project == project
+    )
+    return exists().where(DataVersion.manifest == number, DataVersion.project == project) | parts
 
 
 def _used_by(unit: Unit, project: str, numbers: Collection[int]) -> None:
@@ -139,7 +149,9 @@ def hold(unit: Unit, whole: int, parts: Mapping[str, int]) -> list[str]:
 
 def size(unit: Unit, name: str, project: str) -> int:
     """The size in bytes of an object that the project has. Raises NotFound."""
-    query = select(DataObject.size).where(DataObject.name == name, DataObject.doomed_at.is_(None), _had_by(project))
+    # The previous release does not record what a project has sent, but the project's versions name it.
+    here = _had_by(project) | _needed_by(project, DataObject.number)
+    query = select(DataObject.size).where(DataObject.name == name, DataObject.doomed_at.is_(None), here)
     found = unit.session.scalar(query)
     if found is None:
         raise NotFound(f"there is no {name}; `baton data list` lists what was pushed")
@@ -155,17 +167,6 @@ def bytes_used(unit: Unit, project: str | None = None) -> int:
     return unit.session.scalar(mine) or 0
 
 
-def own_needed(unit: Unit) -> None:
-    """Give projects the objects of their versions that the previous release received during an upgrade."""
-    lacks = ~exists().where(ProjectObject.project == DataVersion.project, ProjectObject.object == DataVersion.manifest)
-    for project, manifest in unit.session.execute(select(DataVersion.project, DataVersion.manifest).where(lacks)).all():
-        parts = set(unit.session.scalars(select(DataPart.part).where(DataPart.whole == manifest))) | {manifest}
-        theirs = select(ProjectObject.object).where(ProjectObject.project == project, ProjectObject.object.in_(parts))
-        lacking = parts - set(unit.session.scalars(theirs))
-        unit.session.add_all(ProjectObject(project=project, object=one, used_at=unit.now()) for one in lacking)
-        unit.session.flush()
-
-
 def release_unneeded(unit: Unit, limit: int) -> bool:
     """Take objects from projects of which no version needs them, a day after their last use.
 
@@ -173,13 +174,9 @@ def release_unneeded(unit: Unit, limit: int) -> bool:
     """
     old = select(ProjectObject).where(ProjectObject.used_at < unit.now() - GRACE).order_by(ProjectObject.used_at)
     rows = unit.session.scalars(old.limit(limit).with_for_update(skip_locked=True)).all()
-    of = (DataVersion.project == ProjectObject.project,)
-    manifests = exists().where(*of, DataVersion.manifest == ProjectObject.object)
-    parts = exists().where(*of, DataPart.whole == DataVersion.manifest, DataPart.part == ProjectObject.object)
     keys = tuple_(ProjectObject.project, ProjectObject.object).in_([(row.project, row.object) for row in rows])
-    needed = set(
-        unit.session.execute(select(ProjectObject.project, ProjectObject.object).where(keys, manifests | parts))
-    )
+    needed_by = _needed_by(ProjectObject.project, ProjectObject.object)
+    needed = set(unit.session.execute(select(ProjectObject.project, ProjectObject.object).where(keys, needed_by)))
     for row in rows:
         if (row.project, row.object) in needed:
             row.used_at = unit.now()  # looked at again in a day

@@ -67,8 +67,11 @@ def put(unit: Unit, name: str, quotas: Quotas, caller: Principal) -> tuple[Proje
         setattr(row, field, value)
     if new or changed:
         given = ", ".join(f"{field}: {'no limit' if value is None else f'{value:,}'}" for field, value in quotas)
-        kind, what = ("project_created", "created") if new else ("project_changed", "changed")
-        audit.record(unit, kind, caller, f"project {name} {what}: {given}", {"name": name, **quotas.model_dump()})
+        data = {"name": name, **quotas.model_dump()}
+        if new:
+            audit.record(unit, "project_created", caller, f"project {name} created: {given}", data)
+        else:
+            audit.record(unit, "project_changed", caller, f"project {name} changed: {given}", data)
     return view(unit, row), new
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, delete, exists, literal, select, union, update
+from sqlalchemy import CompoundSelect, Select, delete, exists, literal, select, union_all, update
 
 from baton.domain.data_manifest import DataManifest
 from baton.domain.data_reference import DataReference
@@ -169,10 +169,10 @@ def check(unit: Unit, spec: Mapping[str, Any], project: str) -> None:
 def touch_pinned(unit: Unit) -> None:
     """Set the last use of the versions that unfinished jobs need to now."""
     # By the index of unfinished jobs: SQLite would begin a join with all of `job_data`.
-    of = select(Job.number, Job.project).where(IS_PINNING).subquery()
-    several = select(of.c.project, JobData.reference).join(of, of.c.number == JobData.job_number)
-    wanted: CompoundSelect[Any] = union(select(Job.project, Job.data).where(IS_PINNING), several)
-    for project, text in unit.session.execute(wanted).all():
+    project_of = select(Job.project).where(Job.number == JobData.job_number).scalar_subquery()
+    several = select(project_of, JobData.reference).where(JobData.job_number.in_(select(Job.number).where(IS_PINNING)))
+    wanted: CompoundSelect[Any] = union_all(select(Job.project, Job.data).where(IS_PINNING), several)
+    for project, text in set(map(tuple, unit.session.execute(wanted))):
         one = DataReference.parse(text)
         this = (DataVersion.project == project, DataVersion.name == one.name, DataVersion.digest == one.digest)
         unit.session.execute(update(DataVersion).where(*this).values(last_used_at=unit.now()))

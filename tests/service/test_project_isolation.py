@@ -262,7 +262,7 @@ def test_an_administrator_sees_all_and_may_act_in_one_project(api: Api, theirs: 
     assert (made["project"], made["owner"]) == (OURS, "user")
     clone = api.http.post("/v1/jobs", json={"clone": theirs.hand.job_id}).json()
     assert clone["project"] == THEIRS  # otherwise its data could be in another project
-    assert_problem(api.http.get("/v1/jobs", headers={"Baton-Project": "no-such"}), 404, "not-found")
+    assert_problem(api.http.get("/v1/jobs", headers={"Baton-Project": "no-such"}), 422, "invalid-request")
     problem = assert_problem(us.http.get("/v1/jobs", headers={"Baton-Project": THEIRS}), 403, "forbidden")
     assert OURS in problem["detail"]
     assert us.http.get("/v1/jobs", headers=inside).status_code == 200

@@ -157,7 +157,7 @@ def _declared(path: str, dependencies: Sequence[Dependency]) -> Needs:
 async def admitted(request: Request, needs: Needs, lane: Lane | None = None) -> Principal:
     """The caller, if it has the required scope. `lane`: the lane in which the token is looked up; None: default pool.
 
-    Raises Unauthorized, Forbidden, TooManyFailures.
+    Raises Unauthorized, Forbidden, InvalidRequest, TooManyFailures.
     """
     shown = credential_of(request)
     if shown is None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from baton.domain.code_bundle import bundle_digest
@@ -21,7 +22,7 @@ from service.db.tables import IdempotencyKey, Job, JobData, JobLabel, Stage
 from service.db.unit_of_work import Unit, new_id
 from service.errors import KeyReused
 from service.principal import Principal
-from service.usecases import attempt_totals, checkpoint_copies, code_bundles, origins, pushed_data
+from service.usecases import attempt_totals, checkpoint_copies, code_bundles, origins, project_quotas, pushed_data
 from service.usecases.attempt_queue import queue_attempt
 from service.usecases.origins import Origin
 from service.usecases.programs import check_programs
@@ -63,7 +64,8 @@ def submit_once(
 
     Raises:
         KeyReused: the key was used with another body before.
-        Forbidden: the job is a program, and the caller may not start programs.
+        Forbidden: the job is a program, and the caller may not start programs; or the caller is bound to other queues.
+        ProjectQuota: too many jobs of the project are queued.
         SpecError: the data or the job that the submission names is unknown, or cannot be used.
     """
 
@@ -72,21 +74,22 @@ def submit_once(
             return None
         with database.read() as session:
             unit = Unit(session)
-            job = submitted_before(unit, repeatable.key, repeatable.digest)
+            job = submitted_before(unit, caller, repeatable.key, repeatable.digest)
             return None if job is None else show(unit, job)
 
     if (before := known()) is not None:
         return before, False
     wanted = make()
+    caller.check_queues([wanted.spec.queue])
     if isinstance(wanted.spec, ProgramJobSpec):
         check_programs(caller)
     try:
         with database.write() as session:
             unit = Unit(session)
-            job = submit(unit, wanted.spec, caller.name, wanted.origin)
+            job = submit(unit, wanted.spec, caller, wanted.origin)
             audit.record(unit, "job_submitted", caller, f"job {job.name} submitted", subject=job.id)
             if repeatable.key is not None:
-                remember(unit, repeatable.key, repeatable.digest, job)
+                remember(unit, caller, repeatable.key, repeatable.digest, job)
             return show(unit, job), True
     except IntegrityError:
         # On PostgreSQL another submission with the same key may commit between the two transactions.
@@ -95,9 +98,15 @@ def submit_once(
         return before, False
 
 
-def submitted_before(unit: Unit, key: str, digest: str) -> Job | None:
-    """The job that was submitted with the key, if any. Raises KeyReused for another body, or if the job was deleted."""
-    row = unit.session.get(IdempotencyKey, key)
+def submitted_before(unit: Unit, caller: Principal, key: str, digest: str) -> Job | None:
+    """The job that this caller submitted with the key, if any.
+
+    Raises KeyReused for another body, or if the job was deleted. A key that an older service stored counts for every
+    caller, because it has no principal.
+    """
+    of_caller = IdempotencyKey.principal.in_([caller.keys_of, ""])
+    query = select(IdempotencyKey).where(IdempotencyKey.key == key, of_caller)
+    row = unit.session.scalar(query.order_by(IdempotencyKey.principal.desc()).limit(1))
     if row is None:
         return None
     if row.body != digest:
@@ -108,15 +117,20 @@ def submitted_before(unit: Unit, key: str, digest: str) -> Job | None:
     return job
 
 
-def submit(unit: Unit, spec: AnySpec, actor: str, origin: Origin | None = None) -> Job:
+def submit(unit: Unit, spec: AnySpec, caller: Principal, origin: Origin | None = None) -> Job:
     """Insert a job with its labels and queue its first attempt. A classifier gets its stages, a program its data.
 
-    `origin`: the job that it is made from. Raises SpecError if its data or code is unknown, or `origin` cannot be used.
+    `origin`: the job that it is made from. Its project is that of the caller; the job of an administrator without one
+    is in the project of `origin`, or in the default project.
+
+    Raises SpecError if its data or code is unknown, or `origin` cannot be used, and ProjectQuota.
     """
-    now, spec = unit.now(), pushed_data.pin(unit, spec)
-    code_bundles.pin(unit, spec)
-    job = _job(spec, now)
+    project = caller.home if caller.project or origin is None else origins.project_of(unit, origin)
+    now, spec = unit.now(), pushed_data.pin(unit, spec, project)
+    code_bundles.pin(unit, spec, project)
+    job = _job(spec, caller, project, now)
     copies = [] if origin is None else origins.derive(unit, job, spec, origin)
+    project_quotas.check_queued(unit, project)  # after all other locks, as in a retry
     unit.session.add(job)
     unit.session.flush()
     if copies:
@@ -128,8 +142,8 @@ def submit(unit: Unit, spec: AnySpec, actor: str, origin: Origin | None = None) 
         unit.session.add_all(_stages(job, spec))
     made_from = {"source": job.source_job} if origin is not None else {}
     text = f"job {spec.name} submitted" + _made_from(job)
-    unit.event(job, "submitted", actor, text, queue=spec.queue, priority=spec.priority, **made_from)
-    queue_attempt(unit, job, after=0.0, actor=actor)
+    unit.event(job, "submitted", caller.name, text, queue=spec.queue, priority=spec.priority, **made_from)
+    queue_attempt(unit, job, after=0.0, actor=caller.name)
     return job
 
 
@@ -141,13 +155,15 @@ def _made_from(job: Job) -> str:
     return f", from step {point['global_step']} of {name}" if point else f", a clone of {name}"
 
 
-def remember(unit: Unit, key: str, digest: str, job: Job) -> None:
-    """Store the key. Its primary key makes the second of two concurrent submissions fail."""
-    unit.session.add(IdempotencyKey(key=key, body=digest, job_id=job.id, created_at=unit.now()))
+def remember(unit: Unit, caller: Principal, key: str, digest: str, job: Job) -> None:
+    """Store the caller's key. Its primary key makes the second of two concurrent submissions fail."""
+    unit.session.add(
+        IdempotencyKey(principal=caller.keys_of, key=key, body=digest, job_id=job.id, created_at=unit.now())
+    )
     unit.session.flush()
 
 
-def _job(spec: AnySpec, now: datetime) -> Job:
+def _job(spec: AnySpec, caller: Principal, project: str, now: datetime) -> Job:
     code = spec.program.code if isinstance(spec, ProgramJobSpec) else None
     return Job(
         id=new_id(),
@@ -174,6 +190,8 @@ def _job(spec: AnySpec, now: datetime) -> Job:
         metrics={},
         results={},
         created_at=now,
+        project=project,
+        owner=caller.name,
     )
 
 

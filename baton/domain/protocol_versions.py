@@ -17,7 +17,7 @@ There are two numbers. Each side sends both, except releases of commit e9172d9 a
   3: `limits`.
   4: `dataset.data`, `dataset.nested`, `dataset.on_broken`. A URL as `dataset.path`.
   5: no field. A job that starts from the checkpoint of another job needs it, because older workers ignore `start`.
-  6: a job with `program` in place of `network`, `dataset` and `stages`. The network `tiny-cnn`.
+  6: a job with `program` in place of `network`, `dataset` and `stages`. The network `tiny-cnn`. `limits.budget`.
 """
 
 from __future__ import annotations

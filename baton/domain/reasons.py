@@ -43,6 +43,7 @@ class Reason(StrEnum):
     DETERMINISTIC_FAILURE = "deterministic_failure"
     NOT_FINITE = "not_finite"
     MAX_RUNTIME = "max_runtime"
+    BUDGET_REACHED = "budget_reached"
     SOURCE_LOST = "source_lost"
 
 
@@ -55,6 +56,7 @@ _CATEGORIES = {
         Reason.PAUSED,
         Reason.CANCELLED,
         Reason.MAX_RUNTIME,
+        Reason.BUDGET_REACHED,
     },
     Category.PREEMPTION: {Reason.PREEMPTED, Reason.LEASE_EXPIRED},
     Category.PROGRAM: {

@@ -23,6 +23,7 @@ from service.db.unit_of_work import Unit
 from service.lanes import LEASES
 from service.usecases import plans, pushed_data, worker_demand, workers
 from service.usecases.notifications import check_targets
+from service.usecases.run_limits import check_budget
 
 router = guarded_router("catalog")
 
@@ -44,6 +45,7 @@ def preview_plan(ctx: Ctx, body: Body) -> PlanView:
     """Resolve a plan with changes, or a spec, without submitting it."""
     spec, request = requested_spec(body, ctx.database)
     view = plans.preview(request.plan if isinstance(request, PlanRequest) else None, spec, installed(ctx))
+    check_budget(spec, priced=bool(ctx.settings.prices))
     check_targets(NotifySpec.model_validate(view.spec.get("notify") or {}), ctx.post.names)
     with ctx.database.read() as session:
         pushed_data.check(Unit(session), view.spec)

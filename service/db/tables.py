@@ -52,11 +52,12 @@ from service.db.checkpoint_tables import Checkpoint, CheckpointCopy, Pointer
 from service.db.file_tables import Artifact, Garbage
 from service.db.series_tables import Series, SeriesPoint
 from service.db.types import Real
+from service.db.usage_tables import RecentUse, Usage
 from service.db.worker_table import Worker
 
 __all__ = (
     "Artifact", "Attempt", "Base", "Checkpoint", "CheckpointCopy", "Epoch", "Event", "Garbage", "IdempotencyKey", "Job",
-    "JobData", "JobLabel", "Pointer", "Series", "SeriesPoint", "Stage", "Worker",
+    "JobData", "JobLabel", "Pointer", "RecentUse", "Series", "SeriesPoint", "Stage", "Usage", "Worker",
 )  # fmt: skip
 NOTHING, NO_ITEMS, ZERO, ONE = text("'{}'"), text("'[]'"), text("0"), text("1")
 
@@ -73,7 +74,8 @@ class Job(Base):
     bundle that a program names. `retries`: how often a user retried it after its end. `protected`: retention does not
     delete it. `deleted_at`: when its deletion was ordered. From then on it is not shown, and the reconciler removes it.
     `source_job`: the job it was made from, which may be deleted. `source`: baton.domain.lineage.JobSource and `start`.
-    `logs_deleted_at`: when retention deleted its logs. A later attempt may have written others.
+    `logs_deleted_at`: when retention deleted its logs. A later attempt may have written others. `gpu_us`, `cost`: GPU
+    time in microseconds and cost in millionths of its ended attempts (service.usecases.usage).
     """
 
     __tablename__ = "jobs"
@@ -139,6 +141,8 @@ class Job(Base):
     source_job: Mapped[str | None] = mapped_column(Id)
     source: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     logs_deleted_at: Mapped[datetime | None]
+    gpu_us: Mapped[int] = mapped_column(BigInteger, default=0, server_default=ZERO)
+    cost: Mapped[int] = mapped_column(BigInteger, default=0, server_default=ZERO)
 
 
 class JobLabel(Base):
@@ -196,7 +200,8 @@ class Attempt(Base):
     `started_at`: start of training. `seconds`: by bucket, as the worker reported them last. `covered_seconds`: training
     time in checkpoints. `interval_seconds`: between two checkpoints. `trouble`: a current failure that is retried.
     `recovers`: the attempt before this one was interrupted. `queue`, `needs_key`, `urgency`, `job_number`: the place of
-    a queued attempt in its queue (service/usecases/queue_order.py). `urgency` is empty during a backoff.
+    a queued attempt in its queue (service/usecases/queue_order.py). `urgency` is empty during a backoff. `gpus`,
+    `hourly_price`: number of the worker's GPUs, and the price of an hour of its devices in millionths, at the claim.
     """
 
     __tablename__ = "attempts"
@@ -267,6 +272,8 @@ class Attempt(Base):
     trouble: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     recovers: Mapped[bool | None]
     spec_version: Mapped[int | None]
+    gpus: Mapped[int | None]
+    hourly_price: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Epoch(Base):

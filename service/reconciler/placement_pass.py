@@ -67,7 +67,7 @@ def take_stale(database: Database, limits: Limits) -> None:
 def _unplaced() -> Select[*tuple[Any, ...]]:
     # Read needs and labels as text, so that invalid JSON is a failure of one job and not of the whole query.
     texts = (cast(Job.needs, Text).label("needs"), cast(Job.labels, Text).label("labels"))
-    of_job = (Job.number.label("job_number"), Job.queue, Job.priority, Job.spec_version)
+    of_job = (Job.number.label("job_number"), Job.queue, Job.priority, Job.spec_version, Job.project)
     columns = (Attempt.id, Attempt.job_id, Attempt.number, Attempt.not_before, Attempt.created_at)
     query = select(*columns, *of_job, *texts).join(Job, Job.id == Attempt.job_id).where(IS_UNPLACED)
     return query.where(ready(STEP, Attempt.id))
@@ -89,7 +89,8 @@ def _due(session: Session) -> Sequence[Row[Any]]:
 
 
 def _place(row: Row[Any], limits: Limits) -> dict[str, Any]:
-    required = requirements(json.loads(row.needs), row.spec_version, json.loads(row.labels), limits)
+    needs, labels = json.loads(row.needs), json.loads(row.labels)
+    required = requirements(needs, row.spec_version, labels, limits, row.project)
     return {
         "of": row.id,
         "seen": row.not_before,

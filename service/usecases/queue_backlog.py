@@ -1,7 +1,7 @@
 """Reads the placed queued attempts line by line. No query here reads more rows than it returns.
 
-A line is the list of all placed attempts of one queue with the same requirements and urgency, in the order of their
-jobs. A skip scan (loose index scan), written as a recursive query, finds the lines. It needs one index lookup for each
+A line is the list of all placed attempts of one queue and project with the same requirements and urgency, in the order
+of their jobs. A skip scan (loose index scan), written as a recursive query, finds the lines. It needs one index lookup for each
 line, independent of the line's length.
 """
 
@@ -63,6 +63,11 @@ class Line:
         return PRIORITIES[self.urgency // 2]
 
     @property
+    def project(self) -> str:
+        """The project of the line's jobs."""
+        return self.required.project
+
+    @property
     def again(self) -> bool:
         """Whether the line's jobs ran before."""
         return self.urgency % 2 == 0
@@ -103,6 +108,12 @@ def entries(session: Session, line: Line, most: int, *, after: int = -1, unsent:
     return [Entry(row.id, row.job_number or 0, row.dispatched_at is not None) for row in rows]
 
 
+def sent_after(session: Session, line: Line, after: int, most: int) -> list[str]:
+    """Attempts of the line whose message was sent to Redis, of jobs with numbers above `after`."""
+    later = (_of(line), Attempt.dispatched_at.is_not(None), Attempt.job_number > after)
+    return [*session.scalars(select(Attempt.id).where(*later).order_by(Attempt.job_number).limit(most))]
+
+
 def count(session: Session, line: Line, most: int) -> int:
     """The number of attempts in the line, at most `most`."""
     if line.alone:
@@ -139,14 +150,15 @@ def _required(session: Session, limits: Limits, line: Line) -> Requirements | No
 
 def _read(session: Session, limits: Limits, line: Line, most: int) -> list[tuple[Entry, Requirements]]:
     """The first attempts of a line with the requirements of their jobs. Malformed jobs are left out."""
-    columns = (Attempt.id, Attempt.job_number, Attempt.dispatched_at, Job.spec_version)
+    columns = (Attempt.id, Attempt.job_number, Attempt.dispatched_at, Job.spec_version, Job.project)
     # Read as text, so that invalid JSON is a failure of one job and not of the whole query.
     query = select(*columns, cast(Job.needs, Text).label("needs"), cast(Job.labels, Text).label("labels"))
     query = query.join(Job, Job.id == Attempt.job_id).where(_of(line)).order_by(Attempt.job_number).limit(most)
     found = []
     for row in session.execute(query):
         try:
-            required = requirements(json.loads(row.needs), row.spec_version, json.loads(row.labels), limits)
+            needs, labels = json.loads(row.needs), json.loads(row.labels)
+            required = requirements(needs, row.spec_version, labels, limits, row.project)
         except (ValueError, TypeError):
             continue
         found.append((Entry(row.id, row.job_number or 0, row.dispatched_at is not None), required))

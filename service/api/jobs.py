@@ -36,8 +36,8 @@ from service.principal import Principal
 from service.usecases import job_control, job_filters, lineage, retry, views
 from service.usecases.job_filters import JobFilter
 from service.usecases.notifications import check_targets
-from service.usecases.run_limits import check_budget
 from service.usecases.programs import check_start
+from service.usecases.run_limits import check_budget
 from service.usecases.submit import Repeatable, Submission, body_digest, submit_once
 
 MAX_WAIT = 60.0

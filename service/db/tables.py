@@ -50,6 +50,7 @@ from service.db.base import (
 )
 from service.db.checkpoint_tables import Checkpoint, CheckpointCopy, Pointer
 from service.db.file_tables import Artifact, Garbage
+from service.db.project_table import Project, project_column
 from service.db.series_tables import Series, SeriesPoint
 from service.db.types import Real
 from service.db.usage_tables import RecentUse, Usage
@@ -57,7 +58,7 @@ from service.db.worker_table import Worker
 
 __all__ = (
     "Artifact", "Attempt", "Base", "Checkpoint", "CheckpointCopy", "Epoch", "Event", "Garbage", "IdempotencyKey", "Job",
-    "JobData", "JobLabel", "Pointer", "RecentUse", "Series", "SeriesPoint", "Stage", "Usage", "Worker",
+    "JobData", "JobLabel", "Pointer", "Project", "RecentUse", "Series", "SeriesPoint", "Stage", "Usage", "Worker",
 )  # fmt: skip
 NOTHING, NO_ITEMS, ZERO, ONE = text("'{}'"), text("'[]'"), text("0"), text("1")
 
@@ -74,8 +75,9 @@ class Job(Base):
     bundle that a program names. `retries`: how often a user retried it after its end. `protected`: retention does not
     delete it. `deleted_at`: when its deletion was ordered. From then on it is not shown, and the reconciler removes it.
     `source_job`: the job it was made from, which may be deleted. `source`: baton.domain.lineage.JobSource and `start`.
-    `logs_deleted_at`: when retention deleted its logs. A later attempt may have written others. `gpu_us`, `cost`: GPU
-    time in microseconds and cost in millionths of its ended attempts (service.usecases.usage).
+    `logs_deleted_at`: when retention deleted its logs. A later attempt may have written others. `owner`: the name of
+    the token that submitted it; None in rows of an older service. `gpu_us`, `cost`: GPU time in microseconds and cost
+    in millionths of its ended attempts (service.usecases.usage).
     """
 
     __tablename__ = "jobs"
@@ -84,6 +86,7 @@ class Job(Base):
         one_of("desired", DesiredState),
         one_of("priority", PRIORITIES),
         Index("ix_jobs_state_number", "state", "number"),
+        Index("ix_jobs_project_number", "project", "number"),
         Index("ix_jobs_sweep_at", "sweep_at"),
         Index("ix_jobs_wanted", "desired", "state", sqlite_where=WANTED, postgresql_where=WANTED),
         Index("ix_jobs_uncounted", "number", sqlite_where=UNCOUNTED, postgresql_where=UNCOUNTED),
@@ -141,6 +144,8 @@ class Job(Base):
     source_job: Mapped[str | None] = mapped_column(Id)
     source: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     logs_deleted_at: Mapped[datetime | None]
+    project: Mapped[str] = project_column()
+    owner: Mapped[str | None] = mapped_column(String(63))
     gpu_us: Mapped[int] = mapped_column(BigInteger, default=0, server_default=ZERO)
     cost: Mapped[int] = mapped_column(BigInteger, default=0, server_default=ZERO)
 
@@ -167,10 +172,14 @@ class JobData(Base):
 
 
 class IdempotencyKey(Base):
-    """The idempotency key of a submission. `body`: digest of the request body."""
+    """The idempotency key of a submission. `principal`: Principal.key of its caller; empty in rows of an older service.
+
+    `body`: digest of the request body.
+    """
 
     __tablename__ = "idempotency_keys"
 
+    principal: Mapped[str] = mapped_column(String(80), primary_key=True, default="", server_default=text("''"))
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     body: Mapped[str] = mapped_column(String(64))
     job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"), index=True)
@@ -200,8 +209,9 @@ class Attempt(Base):
     `started_at`: start of training. `seconds`: by bucket, as the worker reported them last. `covered_seconds`: training
     time in checkpoints. `interval_seconds`: between two checkpoints. `trouble`: a current failure that is retried.
     `recovers`: the attempt before this one was interrupted. `queue`, `needs_key`, `urgency`, `job_number`: the place of
-    a queued attempt in its queue (service/usecases/queue_order.py). `urgency` is empty during a backoff. `gpus`,
-    `hourly_price`: number of the worker's GPUs, and the price of an hour of its devices in millionths, at the claim.
+    a queued attempt in its queue (service/usecases/queue_order.py). `urgency` is empty during a backoff.
+    `project`: the project of its job. `gpus`, `hourly_price`: number of the worker's GPUs, and the price of an hour of
+    its devices in millionths, at the claim.
     """
 
     __tablename__ = "attempts"
@@ -223,12 +233,32 @@ class Attempt(Base):
             sqlite_where=WAITING,
             postgresql_where=WAITING,
         ),
+        Index(
+            "ix_attempts_waiting_of_project",
+            "queue",
+            "project",
+            "needs_key",
+            "urgency",
+            "job_number",
+            "not_before",
+            sqlite_where=WAITING,
+            postgresql_where=WAITING,
+        ),
         Index("ix_attempts_unplaced", "not_before", "queue", sqlite_where=UNPLACED, postgresql_where=UNPLACED),
         Index(
             "ix_attempts_dispatched",
             "queue",
             "urgency",
             "needs_key",
+            sqlite_where=DISPATCHED,
+            postgresql_where=DISPATCHED,
+        ),
+        Index(
+            "ix_attempts_dispatched_of_project",
+            "queue",
+            "project",
+            "needs_key",
+            "urgency",
             sqlite_where=DISPATCHED,
             postgresql_where=DISPATCHED,
         ),
@@ -272,6 +302,7 @@ class Attempt(Base):
     trouble: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     recovers: Mapped[bool | None]
     spec_version: Mapped[int | None]
+    project: Mapped[str] = project_column()
     gpus: Mapped[int | None]
     hourly_price: Mapped[int | None] = mapped_column(BigInteger)
 

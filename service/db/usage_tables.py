@@ -11,7 +11,7 @@ from service.db.base import Base, Id
 
 
 class Usage(Base):
-    """A day, in UTC, of an attempt that has ended. Times in microseconds, costs in millionths (baton.domain.usage.Part).
+    """A day of an attempt that has ended, as baton.domain.usage.Part. Times in microseconds, costs in millionths.
 
     `device`, `gpus`, `hourly_price`: as at the claim. A cost is empty if the device had no price then. `job_name`: at
     the end of the attempt.
@@ -42,7 +42,7 @@ class Usage(Base):
 
 
 class RecentUse(Base):
-    """The device time of a project's ended attempts, in seconds, halved each HALF_LIFE. `at`: when it had this value."""
+    """The device time of a project's ended attempts at the time `at`, in seconds (service.usecases.recent_use)."""
 
     __tablename__ = "recent_use"
 

@@ -24,12 +24,11 @@ LIMITS = "limits"
 """The key of the service's limits in a session's `info`."""
 
 NO_LIMITS = Limits()
-DEFAULT_PROJECT = "default"
 
 
 @dataclass(frozen=True)
 class Requirements:
-    """The requirements that all attempts with the same key share, and their project.
+    """The requirements that all attempts with the same key share.
 
     `needs`: extensions that a worker must have. `spec_version`: the lowest spec version that it must read.
     `labels`: the labels that have a limit.
@@ -38,7 +37,6 @@ class Requirements:
     needs: frozenset[str] = frozenset()
     spec_version: int = 1
     labels: tuple[tuple[str, str], ...] = ()
-    project: str = DEFAULT_PROJECT
 
     def met_by(self, extensions: Collection[str], spec_version: int | None = None) -> bool:
         """Whether a worker with these extensions and this spec version can train such a job.
@@ -63,10 +61,10 @@ def limits_of(session: Session) -> Limits:
     return found
 
 
-def requirements(needs: Any, spec_version: int | None, labels: Any, limits: Limits, project: str) -> Requirements:
+def requirements(needs: Any, spec_version: int | None, labels: Any, limits: Limits) -> Requirements:
     """The requirements from the columns of a job. Malformed columns are ignored."""
     limited = limits.limited({key: str(value) for key, value in mapping(labels).items()})
-    return Requirements(frozenset(names(needs)), spec_version or 1, tuple(sorted(limited.items())), project)
+    return Requirements(frozenset(names(needs)), spec_version or 1, tuple(sorted(limited.items())))
 
 
 def key_of(required: Requirements, limits: Limits) -> str:
@@ -78,8 +76,6 @@ def key_of(required: Requirements, limits: Limits) -> str:
     if not patterns and required == NOTHING:
         return ""
     content = [sorted(required.needs), required.spec_version, required.labels, patterns]
-    if required.project != DEFAULT_PROJECT:  # the keys of this project are those of a release without projects
-        content.append(required.project)
     return hashlib.blake2b(json.dumps(content).encode(), digest_size=16).hexdigest()
 
 
@@ -90,9 +86,9 @@ def urgency_of(priority: str, number: int) -> int:
 
 def place(attempt: Attempt, job: Job, limits: Limits) -> None:
     """Put the attempt into its queue: it may be claimed from now on. Raises ValueError for an unknown priority."""
-    attempt.needs_key = key_of(requirements(job.needs, job.spec_version, job.labels, limits, job.project), limits)
+    attempt.needs_key = key_of(requirements(job.needs, job.spec_version, job.labels, limits), limits)
     attempt.urgency = urgency_of(job.priority, attempt.number)
-    attempt.queue, attempt.job_number = job.queue, job.number
+    attempt.queue, attempt.project, attempt.job_number = job.queue, job.project, job.number
 
 
 def unplace(attempt: Attempt) -> None:

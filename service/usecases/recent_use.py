@@ -38,9 +38,8 @@ def decayed(seconds: float, age: float) -> float:
 def weight(begun: datetime, ended: datetime, now: datetime) -> float:
     """What the time from `begun` to `ended` counts at `now`: each moment by its age.
 
-    >>> from datetime import timedelta
-    >>> end = datetime(2026, 1, 2)
-    >>> round(weight(end - timedelta(hours=1), end, end)), round(weight(end - timedelta(hours=1), end, end + timedelta(days=1)))
+    >>> begin, end, later = datetime(2026, 1, 1, 23), datetime(2026, 1, 2), datetime(2026, 1, 3)
+    >>> round(weight(begin, end, end)), round(weight(begin, end, later))
     (3549, 1774)
     """
     age = max(0.0, (now - ended).total_seconds())

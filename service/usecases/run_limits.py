@@ -1,13 +1,12 @@
 """`limits.max_runtime` and `limits.budget`: what a job may use, what it has used, and which limit comes first.
 
-`max_runtime` counts the attempts since the last retry. A budget counts all attempts: it is about money, and a retry does
-not give any back.
+`max_runtime` counts the attempts since the last retry. A budget counts all attempts: a retry gives no money back.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple

@@ -144,6 +144,8 @@ def _job_view(job: Job, parts: _Parts, now: datetime) -> JobView:
             "events": job.events,
             "notes": job.notes,
             "protected": job.protected,
+            "owner": job.owner,
+            "project": job.project,
         },
         BLANK,
     )

@@ -91,7 +91,7 @@ def create_app(settings: Settings) -> FastAPI:
 def _services(settings: Settings) -> Services:
     turns, counters = FifoLock(), Counters(_version())
     post, policy = _notices(settings)
-    info = {INFO: policy, LIMITS: settings.limits, PRICES: settings.prices}
+    info = {INFO: policy, LIMITS: settings.limits, PRICES: settings.in_currency}
     most = settings.database_connections
     # Separate connections: heartbeats, claims, lease expiry and leadership must not wait when all other connections
     # are busy.

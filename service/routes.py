@@ -37,6 +37,7 @@ from service.api import (
     report,
     series,
     tokens,
+    usage,
 )
 from service.api.openapi import document
 from service.api.openapi_texts import operation_id
@@ -62,6 +63,7 @@ def _routes() -> list[BaseRoute]:
         data,
         code,
         catalog,
+        usage,
         notifications,
         tokens,
         browser_sessions,

@@ -25,6 +25,7 @@ class Prices:
     """Prices of an hour of one device, in millionths, by pattern of its name. The first pattern that matches counts."""
 
     entries: tuple[tuple[str, int], ...] = ()
+    currency: str | None = None
 
     def __bool__(self) -> bool:
         """Whether any device has a price."""

@@ -13,7 +13,9 @@ from baton.domain.usage import UsageBy
 from baton.domain.usage_views import UsageView, WaitingList
 from service.api.auth import READ, Caller
 from service.api.dependencies import Ctx, guarded_router
+from service.api.problems import responses
 from service.db.unit_of_work import Unit
+from service.errors import NotFound
 from service.usecases import usage_report, waiting_jobs
 from service.usecases.usage_report import Wanted
 
@@ -21,7 +23,7 @@ router = guarded_router("usage")
 Day = Annotated[date | None, Query(description="A day in UTC, such as 2026-11-30")]
 
 
-@router.get("/usage", dependencies=[READ])
+@router.get("/usage", dependencies=[READ], responses=responses(404))
 def show_usage(
     ctx: Ctx,
     caller: Caller,
@@ -36,12 +38,11 @@ def show_usage(
     Days are in UTC, and both are included; left out: the last 30 days, by month the last 12 months. Deleted jobs count.
     Callers that belong to a project get the usage of this project.
     """
+    if caller.project is not None and project not in (None, caller.project):
+        raise NotFound(f"there is no project {project!r}")
     wanted = Wanted(by, since, until, caller.project or project, limit)
-    settings = ctx.settings
     with ctx.database.read() as session:
-        if caller.project is not None and project not in (None, caller.project):
-            return usage_report.nothing(Unit(session), wanted, settings.currency)
-        return usage_report.report(Unit(session), wanted, settings.prices, settings.currency)
+        return usage_report.report(Unit(session), wanted, ctx.settings.in_currency)
 
 
 @router.get("/queue", dependencies=[READ])

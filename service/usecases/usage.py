@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
 from baton.domain.goodput import attempt_seconds
-from baton.domain.prices import Prices, cost, gpus_of
+from baton.domain.prices import HOUR_US, Prices, amount, cost, gpus_of
 from baton.domain.states import HELD_ATTEMPTS, LIVE_ATTEMPTS
 from baton.domain.usage import held_us, parts
 from service.db.base import IS_LIVE
@@ -89,6 +90,22 @@ def rows(job: Job, attempt: Attempt, ended: datetime) -> list[Usage]:
         )
         for part in parts(attempt.claimed_at or ended, ended, seconds, attempt.hourly_price)
     ]
+
+
+def of_job(job: Job, held: Attempt | None, now: datetime, prices: Prices) -> dict[str, Any]:
+    """The fields of a job's view. `held`: the attempt that a worker holds."""
+    us, money = job.gpu_us, job.cost
+    if held is not None:
+        us, money = us + gpu_us(held, now), money + (spent(held, now) or 0)
+    shown = {"cost": amount(money), "currency": prices.currency} if prices or money else {}
+    return {"gpu_hours": round(us / HOUR_US, 6), **shown}
+
+
+def of_attempt(attempt: Attempt, now: datetime) -> dict[str, Any]:
+    """The fields of an attempt's view."""
+    money = None if attempt.claimed_at is None else spent(attempt, now)
+    hours = round(gpu_us(attempt, now) / HOUR_US, 6)
+    return {"device": attempt.device, "gpu_hours": hours, "cost": None if money is None else amount(money)}
 
 
 def _us(attempt: Attempt, now: datetime) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
 from typing import Any
 
@@ -53,7 +53,7 @@ class Sums:
     cost: int = 0
     trained_cost: int = 0
     redone_cost: int = 0
-    name: str | None = None
+    name: str | None = field(default=None, kw_only=True)
 
     def add(self, other: Sums) -> None:
         """Add other sums."""
@@ -75,7 +75,7 @@ _SUMS: tuple[ColumnElement[Any], ...] = (
 )
 
 
-def report(unit: Unit, wanted: Wanted, prices: Prices, currency: str | None) -> UsageView:
+def report(unit: Unit, wanted: Wanted, prices: Prices) -> UsageView:
     """The report. The costs are left out if the service has no prices and nothing had a cost."""
     since, until = _range(unit, wanted)
     stored = [Usage.day >= since, Usage.day <= until]
@@ -90,7 +90,7 @@ def report(unit: Unit, wanted: Wanted, prices: Prices, currency: str | None) -> 
         by=wanted.by.value,
         since=since,
         until=until,
-        currency=currency,
+        currency=prices.currency,
         items=[_item(key, sums, wanted.by, priced=priced) for key, sums in shown],
         left_out=number - len(shown),
         total=_item("", total, None, priced=priced),
@@ -155,13 +155,14 @@ def _total(unit: Unit, stored: list[ColumnElement[bool]], held: Iterable[Usage])
 
 def _sums(row: Row[Any]) -> Sums:
     # PostgreSQL returns sums of BIGINT as decimals.
-    return Sums(*(int(value or 0) for value in row[1:-1]), row[-1])
+    _, *numbers, name = tuple[Any, ...](row)
+    return Sums(*(int(number or 0) for number in numbers), name=name)
 
 
 def _of_row(row: Usage) -> Sums:
     unpriced = row.us if row.cost is None else 0
     costs = (row.cost or 0, row.trained_cost or 0, row.redone_cost or 0)
-    return Sums(row.us, row.trained_us, row.redone_us, row.us * row.gpus, unpriced, *costs, row.job_name)
+    return Sums(row.us, row.trained_us, row.redone_us, row.us * row.gpus, unpriced, *costs, name=row.job_name)
 
 
 def _sorted(groups: dict[str, Sums], wanted: Wanted) -> list[tuple[str, Sums]]:

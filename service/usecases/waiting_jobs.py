@@ -26,7 +26,7 @@ def waiting(unit: Unit, limits: Limits, *, project: str | None, queue: str | Non
     Reads no more attempts than it returns, and one row for each line (service.usecases.queue_backlog).
     """
     session = unit.session
-    found = [line for line in lines(session, limits, None if queue is None else [queue])]
+    found = lines(session, limits, None if queue is None else [queue])
     found = [line for line in found if project is None or line.project == project]
     # A limit decides when a job starts, and not its place: show the jobs that wait for one too.
     placed = in_order(session, NO_LIMITS, [replace(line, places=()) for line in found])

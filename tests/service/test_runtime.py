@@ -59,10 +59,8 @@ def test_it_goes_on_only_after_the_limit_was_raised(api: Api) -> None:
     held_for(api, hand, 601)
     hand.finish("preempted")
     refused = assert_problem(api.ask(hand.job_id, "resume"), 409, "conflict")["detail"]
-    assert (
-        refused
-        == f"{OVER}: raise limits.max_runtime first, e.g. `baton edit {hand.job_id} --set limits.max_runtime=...`"
-    )
+    command = f"baton edit {hand.job_id} --set limits.max_runtime=..."
+    assert refused == f"{OVER}: raise limits.max_runtime first, e.g. `{command}`"
     assert api.http.patch(f"/v1/jobs/{hand.job_id}", json={"limits": {"max_runtime": "15m"}}).status_code == 200
     assert api.ask(hand.job_id, "resume").status_code == 202
     assert claim(api, hand.job_id, "w2").grant["runtime_left"] == pytest.approx(300, abs=60)

@@ -14,10 +14,9 @@ class UsageItem(Message):
     """What a project, owner, job, device, month or day used. Costs are amounts with six decimals, as text.
 
     `key`: its name, its id for a job, `2026-11` for a month; empty for an unknown owner. `name`: of a job. `hours`:
-    time for which workers held jobs. `trained_hours`: the part in which they trained, validated or evaluated, and which was
-    kept. `redone_hours`: training that was lost, so that it was done again. `gpu_hours`: hours times the number of
-    GPUs.
-    `unpriced_hours`: the part of `hours` on devices without a price. The costs are None if all of it is.
+    time for which workers held jobs. `trained_hours`: the part in which they trained, validated or evaluated, and which
+    was kept. `redone_hours`: training that was lost, so that it was done again. `gpu_hours`: hours times the number of
+    GPUs. `unpriced_hours`: the part of `hours` on devices without a price. The costs are None if all of it is.
     """
 
     key: str

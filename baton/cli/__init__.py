@@ -18,6 +18,7 @@ from baton.cli import (
     series,
     steering,
     tokens,
+    usage,
 )
 from baton.cli.app import app
 
@@ -41,6 +42,7 @@ __all__ = [
     "series",
     "steering",
     "tokens",
+    "usage",
 ]
 
 

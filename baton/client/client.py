@@ -27,6 +27,7 @@ from baton.client.streams import LogPart, Outage, follow_events, follow_log, rea
 from baton.client.submissions import SubmissionCalls
 from baton.client.tokens import TokenCalls
 from baton.client.transport import RetryPolicy, Transport
+from baton.client.usage import UsageCalls
 from baton.domain.states import TERMINAL_JOBS
 from baton.domain.views import (
     ArtifactView,
@@ -51,7 +52,15 @@ _M = TypeVar("_M", bound=BaseModel)
 
 
 class Client(
-    TokenCalls, NotificationCalls, DataCalls, CodeCalls, SubmissionCalls, DeletionCalls, ChangeCalls, SeriesCalls
+    TokenCalls,
+    NotificationCalls,
+    DataCalls,
+    CodeCalls,
+    SubmissionCalls,
+    DeletionCalls,
+    ChangeCalls,
+    SeriesCalls,
+    UsageCalls,
 ):
     """The client of a Baton service. Its jobs have methods too, such as `job.wait()`.
 

@@ -16,7 +16,7 @@ from service.db.unit_of_work import Unit
 from service.principal import BOOTSTRAP
 from service.usecases import deletion, usage
 from tests.service.clock import MovedClock
-from tests.service.helpers import ON_BOTH, Api, WorkerHand, assert_problem, worker_info
+from tests.service.helpers import ON_BOTH, SPEC, Api, WorkerHand, assert_problem, worker_info
 from tests.service.of_projects import submitted
 
 pytestmark = ON_BOTH
@@ -26,6 +26,7 @@ DEVICES = (H100, f"{T4}, {T4}", "cpu", "TPU v5")
 PRICES = ("NVIDIA H100*=2.50,*T4=0.35", "NVIDIA H100*=3.333333,*T4=0.29,cpu=0.017", "*=1")
 BY = ("project", "owner", "job", "device", "month", "day")
 RETRY = {"max_failures": 1000, "max_attempts_without_progress": 1000, "backoff": 0}
+ENDS = ("preempted", "failed", "paused", "cancelled", "succeeded")
 COSTS = ("cost", "trained_cost", "redone_cost")
 
 
@@ -103,10 +104,7 @@ class Storm:
             assert self._held[job_id].post("quarantine", prefix=bad, message="bad").status_code == 200
 
     def _end(self, job_id: str) -> None:
-        hand, how = (
-            self._held.pop(job_id),
-            self._draw.choice(["preempted", "failed", "paused", "cancelled", "succeeded"]),
-        )
+        hand, how = self._held.pop(job_id), self._draw.choice(ENDS)
         order = {"paused": "pause", "cancelled": "cancel"}.get(how)
         if order is not None:
             self._api.ask(job_id, order)
@@ -193,9 +191,8 @@ def test_the_price_at_the_claim_counts(api: Api, clock: MovedClock, monkeypatch:
     prices = parse_prices("*T4=9")
     hand.finish("preempted", seconds={"training": 3000.0})
     second = claim(api, job_id, "TPU v5")
-    assert api.items(job_id, "events")[-1]["message"].endswith(
-        "its device TPU v5 has no price, so the attempt has no cost"
-    )
+    claimed = api.items(job_id, "events")[-1]["message"]
+    assert claimed.endswith("its device TPU v5 has no price, so the attempt has no cost")
     clock.forward(1800)
     first, live = api.items(job_id, "attempts")
     assert (first["cost"], first["gpu_hours"], first["device"]) == ("0.700000", 2.0, f"{T4}, {T4}")
@@ -282,10 +279,8 @@ def test_a_retry_does_not_start_a_budget_again(start: Callable[..., Api], clock:
 
 def test_a_budget_needs_prices_and_a_number(api: Api, start: Callable[..., Api]) -> None:
     def refused(budget: dict[str, Any]) -> dict[str, Any]:
-        answer = api.http.post("/v1/jobs", json={**SMALL, "limits": {"budget": budget}})
+        answer = api.http.post("/v1/jobs", json={**SPEC, "limits": {"budget": budget}})
         return dict(assert_problem(answer, 422, "invalid-spec")["errors"][0])
-
-    from tests.service.helpers import SPEC as SMALL
 
     assert refused({"money": 5})["message"].startswith("the service has no prices (BATON_PRICES)")
     assert refused({})["message"] == "needs gpu_hours, money, or both"

@@ -107,7 +107,7 @@ def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Respons
         except SpecError:  # only now read the workers' extensions, which costs a database query
             found = parse_spec(data, installed(ctx))
         check_targets(found.notify, ctx.post.names)
-        check_budget(found, priced=bool(ctx.settings.prices))
+        check_budget(found.limits, priced=bool(ctx.settings.prices))
         return Submission(found, request.origin if request is not None else None)
 
     def show(unit: Unit, job: Job) -> JobView:

@@ -65,7 +65,7 @@ def change(
     if "notify" in wanted:
         check_targets(spec.notify, targets)
     if "limits" in wanted:
-        run_limits.check_budget(spec, priced=bool(usage.prices_of(unit.session)))
+        run_limits.check_budget(spec.limits, priced=bool(usage.prices_of(unit.session)))
     after = dump_spec(spec)
     old = {name: before.get(name) for name in wanted if name in OF_THE_SPEC}
     old |= {name: getattr(job, name) for name in wanted if name in OF_THE_JOB}

@@ -17,7 +17,7 @@ from baton.domain.errors import FieldError, SpecError
 from baton.domain.lenient_reading import mapping, number_or
 from baton.domain.prices import HOUR_US, MICRO, amount, cost, micro, rounded
 from baton.domain.reasons import Reason
-from baton.domain.spec import AnySpec
+from baton.domain.spec import LimitsSpec
 from baton.domain.states import HELD_ATTEMPTS
 from baton.domain.uptime import Served
 from service.db.base import IS_LIVE
@@ -58,9 +58,9 @@ class Limit:
     text: str
 
 
-def check_budget(spec: AnySpec, *, priced: bool) -> None:
-    """Raises SpecError if the spec limits money and the service knows no prices (`priced`)."""
-    budget = spec.limits.budget
+def check_budget(limits: LimitsSpec, *, priced: bool) -> None:
+    """Raises SpecError if the limits name money and the service knows no prices (`priced`)."""
+    budget = limits.budget
     if budget is not None and budget.money is not None and not priced:
         text = "the service has no prices (BATON_PRICES), so it cannot count money: use limits.budget.gpu_hours"
         raise SpecError([FieldError("limits.budget.money", text)])

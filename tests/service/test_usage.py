@@ -283,6 +283,8 @@ def test_a_budget_needs_prices_and_a_number(api: Api, start: Callable[..., Api])
         return dict(assert_problem(answer, 422, "invalid-spec")["errors"][0])
 
     assert refused({"money": 5})["message"].startswith("the service has no prices (BATON_PRICES)")
+    preview = api.http.post("/v1/plans:preview", json={**SPEC, "limits": {"budget": {"money": 5}}})
+    assert assert_problem(preview, 422, "invalid-spec")["errors"][0]["field"] == "limits.budget.money"
     assert refused({})["message"] == "needs gpu_hours, money, or both"
     assert refused({"gpu_hours": 0})["message"] == "must be greater than 0"
     job = api.submit()["id"]

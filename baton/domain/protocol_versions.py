@@ -55,6 +55,7 @@ _NEWER: dict[Reason, tuple[int, Reason]] = {
     Reason.DATA_CHANGED: (2, Reason.RESTORE_FAILED),
     Reason.STALLED: (3, Reason.PROCESS_DIED),
     Reason.MAX_RUNTIME: (3, Reason.EXCEPTION),
+    Reason.BUDGET_REACHED: (6, Reason.EXCEPTION),
     Reason.SOURCE_LOST: (5, Reason.RESTORE_FAILED),
     Reason.CODE_REFUSED: (6, Reason.UNSUPPORTED),
 }

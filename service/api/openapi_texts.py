@@ -27,6 +27,7 @@ TAGS = {
     "usage": "What was used and what it cost; the order of the queue.",
     "notifications": "Targets of notifications, and a test of them.",
     "tokens": "Tokens with scopes.",
+    "projects": "Projects, their quotas, and what they use.",
     "session": "Browser sessions.",
     "install": "Files with which a machine installs this release as a worker.",
     "audit": "The audit log: changes by callers, and wrong tokens.",

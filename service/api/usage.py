@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import Query
 
-from baton.domain.projects import PROJECT_NAME
+from baton.domain.projects import ProjectName
 from baton.domain.queues import QUEUE
 from baton.domain.usage import UsageBy
 from baton.domain.usage_views import UsageView, WaitingList
@@ -27,10 +27,10 @@ Day = Annotated[date | None, Query(description="A day in UTC, such as 2026-11-30
 def show_usage(
     ctx: Ctx,
     caller: Caller,
-    by: UsageBy = UsageBy.PROJECT,
+    by: Literal["project", "owner", "job", "device", "month", "day"] = "project",
     since: Day = None,
     until: Day = None,
-    project: Annotated[str | None, Query(pattern=PROJECT_NAME, description="Only this project")] = None,
+    project: Annotated[ProjectName | None, Query(description="Only this project")] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Maximum number of items")] = 100,
 ) -> UsageView:
     """Get what was used and what it cost, by project, owner, job, device, month or day.
@@ -40,7 +40,7 @@ def show_usage(
     """
     if caller.project is not None and project not in (None, caller.project):
         raise NotFound(f"there is no project {project!r}")
-    wanted = Wanted(by, since, until, caller.project or project, limit)
+    wanted = Wanted(UsageBy(by), since, until, caller.project or project, limit)
     with ctx.database.read() as session:
         return usage_report.report(Unit(session), wanted, ctx.settings.in_currency)
 

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from service.db.base import IS_DISPATCHED
 from service.db.tables import Attempt
 from service.usecases.attempt_limits import Limits
+from service.usecases.project_quotas import with_quotas
 from service.usecases.queue_backlog import LINE, Key, Line, entries, lines, sent_after
 from service.usecases.startable_attempts import Startable, in_order
 
@@ -52,6 +53,7 @@ class Plan:
 
 def plan(session: Session, limits: Limits, sent: Counter[Key]) -> Plan:
     """What to send and to withdraw now. `sent`: the unclaimed messages of each line."""
+    limits = with_quotas(session, limits)
     waiting = lines(session, limits)
     shared = _shared(waiting)
     alone = [line for line in waiting if (line.queue, line.urgency) not in shared]

@@ -16,7 +16,7 @@ from baton.domain.states import (
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit
 from service.errors import Conflict
-from service.usecases import attempt_totals, run_limits
+from service.usecases import attempt_totals, project_quotas, run_limits
 from service.usecases.attempt_queue import queue_attempt
 from service.usecases.notifications import notify
 
@@ -54,7 +54,7 @@ def cancel(unit: Unit, job_id: str, actor: str) -> Job:
 def resume(unit: Unit, job_id: str, actor: str) -> Job:
     """Resume a paused job, or withdraw a pause that is not yet carried out.
 
-    Raises TransitionError or Conflict, also if the job has reached a limit that was not raised.
+    Raises TransitionError, ProjectQuota, or Conflict, also if the job has reached a limit that was not raised.
     """
     job = unit.lock_job(job_id)
     if job.desired == DesiredState.CANCEL and job.state != JobState.CANCELLED:
@@ -83,6 +83,7 @@ def _go_on(unit: Unit, job: Job, actor: str) -> None:
     want(unit, job, DesiredState.RUN)
     job.reason = job.message = None
     _end_pause(unit, job)
+    project_quotas.check_queued(unit, job.project)
     unit.event(job, "resumed", actor, "job resumed")
     queue_attempt(unit, job, after=0.0, actor=actor)
 

@@ -18,6 +18,7 @@ from service.usecases import deletion, usage
 from tests.service.clock import MovedClock
 from tests.service.helpers import ON_BOTH, SPEC, Api, WorkerHand, assert_problem, worker_info
 from tests.service.of_projects import submitted
+from tests.service.two_projects import member
 
 pytestmark = ON_BOTH
 
@@ -234,6 +235,28 @@ def test_only_the_most_expensive_are_shown_and_the_total_has_all(start: Callable
     assert view["total"]["hours"] == 0
     assert report(api, "month", until=day)["items"][0]["key"] == day[:7]
     assert_problem(api.http.get("/v1/usage?by=colour"), 422, "invalid-request")
+
+
+def test_a_project_sees_what_it_used_alone(start: Callable[..., Api], clock: MovedClock) -> None:
+    api = start(prices=parse_prices("*=1"))
+    for project, hours in (("aster", 2), ("birch", 1)):
+        assert api.http.put(f"/v1/projects/{project}", json={}).status_code == 201
+        hand = claim(api, submitted(api, project, owner=f"{project}-user")[0])
+        clock.forward(3600 * hours)
+        hand.finish("succeeded")
+        submitted(api, project)
+    us = member(api, "birch", "read")
+    for by in BY:
+        found = report(us, by, until="2100-01-01")
+        assert found["total"]["cost"] == "1.000000"
+        assert not any("aster" in one["key"] for one in found["items"])
+    assert report(us, "day", until="2100-01-01", project="birch")["total"]["cost"] == "1.000000"
+    refused = us.http.get("/v1/usage?project=aster"), us.http.get("/v1/usage?project=no-such")
+    assert [one.status_code for one in refused] == [404, 404]
+    assert report(api, "day", until="2100-01-01", project="aster")["total"]["cost"] == "2.000000"
+    assert report(api, "day", until="2100-01-01")["total"]["cost"] == "3.000000"
+    (waiting,) = us.http.get("/v1/queue").json()["items"]
+    assert (waiting["project"], waiting["position"], waiting["recent_hours"]) == ("birch", 1, None)
 
 
 # --- budgets ---

@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from rich.text import Text
 
 from baton.domain.prices import rounded
-from baton.domain.reasons import Reason
+from baton.domain.reasons import AT_A_LIMIT
 from baton.domain.views import JobView
-
-AT_A_LIMIT = (Reason.MAX_RUNTIME, Reason.BUDGET_REACHED)
 
 
 def cost_facts(job: JobView) -> Iterable[tuple[str, Text]]:

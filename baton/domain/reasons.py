@@ -47,6 +47,9 @@ class Reason(StrEnum):
     SOURCE_LOST = "source_lost"
 
 
+AT_A_LIMIT = (Reason.MAX_RUNTIME, Reason.BUDGET_REACHED)
+"""The reasons of a job that is paused because it has reached a limit of its spec. Workers report only the first."""
+
 _CATEGORIES = {
     Category.USER: {
         Reason.BAD_DATA,

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from baton.domain.lenient_reading import mapping, number_or, read_stored
 from baton.domain.notifications import NotificationKind
 from baton.domain.protocol_versions import known
-from baton.domain.reasons import Reason, is_outage
+from baton.domain.reasons import AT_A_LIMIT, Reason, is_outage
 from baton.domain.retry_policy import (
     GiveUp,
     Pause,
@@ -177,7 +177,7 @@ def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: 
 
 
 def _verdict(unit: Unit, job: Job, attempt: Attempt, draw: Callable[[], float]) -> TryAgain | GiveUp | Pause:
-    if attempt.reason in run_limits.REACHED:
+    if attempt.reason in AT_A_LIMIT:
         limit = run_limits.first(unit, job, attempt)
         raised = limit is None or limit.left > RAISED_SECONDS
         if raised and run_limits.changed(unit, job, attempt):

@@ -29,9 +29,6 @@ from service.usecases import attempt_totals, usage
 SINCE_SPEC = 3
 """The version of the spec that introduced `limits`. Jobs with an older one are not read."""
 
-REACHED = (Reason.MAX_RUNTIME, Reason.BUDGET_REACHED)
-"""The reasons of a job that is paused at a limit. Workers report only the first, for each limit."""
-
 
 class Used(NamedTuple):
     """What a job has used: seconds for which workers held it since its last retry, microseconds of GPUs, millionths."""

@@ -115,7 +115,7 @@ def test_a_notice_hands_over_what_loads_from_a_mount_that_hangs(jobs: Jobs, work
 def test_max_runtime_saves_and_pauses_the_job(jobs: Jobs, workers: Workers) -> None:
     workers.start("--poll")
     job = jobs.submit(fast(epochs=1, steps=100_000, every=50_000, limits={"max_runtime": 3}))
-    view = jobs.await_status(job, "paused")
+    view = jobs.await_job(job, lambda view: view["status"] == "paused")
     assert view["reason"] == "max_runtime"
     assert view["message"] == "workers held the job for 3 s, which is its limit (limits.max_runtime)"
     assert view["checkpoint"] is not None

@@ -51,6 +51,7 @@ from service.store.pushed_data import PushedData
 from service.store.report_checks import ReportChecks
 from service.usecases.notifications import INFO, Policy
 from service.usecases.queue_order import LIMITS
+from service.usecases.usage import PRICES
 
 REDIS_SECONDS = 3.0
 CONDUCTOR_CONNECTIONS = 18
@@ -91,7 +92,8 @@ def create_app(settings: Settings) -> FastAPI:
 def _services(settings: Settings) -> Services:
     turns, counters = FifoLock(), Counters(_version())
     post, policy = _notices(settings)
-    info, most = {INFO: policy, LIMITS: settings.limits}, settings.database_connections
+    info = {INFO: policy, LIMITS: settings.limits, PRICES: settings.in_currency}
+    most = settings.database_connections
     # Separate connections: heartbeats, claims, lease expiry and leadership must not wait when all other connections
     # are busy.
     for_leases = max(1, most * LEASES_SHARE[0] // LEASES_SHARE[1])

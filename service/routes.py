@@ -38,6 +38,7 @@ from service.api import (
     report,
     series,
     tokens,
+    usage,
 )
 from service.api.openapi import document
 from service.api.openapi_texts import operation_id
@@ -63,6 +64,7 @@ def _routes() -> list[BaseRoute]:
         data,
         code,
         catalog,
+        usage,
         notifications,
         tokens,
         projects,

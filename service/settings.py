@@ -23,7 +23,7 @@ from baton.domain.queues import QUEUE
 from baton.domain.spec import LABEL
 from baton.telemetry.log_format import Format, Level, lower
 from baton.telemetry.redaction import Secrets, password_of
-from service import retention_settings
+from service import cost_settings, retention_settings
 from service.database_settings import DEFAULT_DATABASE, PREFIX, DatabaseSettings, DatabaseUrl
 from service.root_path import checked_root_path, root_path_of
 from service.setting_values import LimitMap, Names, Notices, Origins, Proxies, address, default_proxies
@@ -51,6 +51,7 @@ ADVICE = {
     "code_bytes": "give a number of bytes, e.g. 10000000000, or 0 for no limit",
     "store_replaces": "give the identity from the service's log, 32 hex digits, or leave it empty",
     **retention_settings.ADVICE,
+    **cost_settings.ADVICE,
 }
 _S = TypeVar("_S", bound=BaseSettings)
 
@@ -63,7 +64,7 @@ def _default_store() -> str:
     return Path(".baton/store").absolute().as_uri()
 
 
-class Settings(retention_settings.RetentionSettings):
+class Settings(cost_settings.CostSettings, retention_settings.RetentionSettings):
     """The settings of the service. Times are in seconds."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)

@@ -19,6 +19,7 @@ from baton.cli import (
     series,
     steering,
     tokens,
+    usage,
 )
 from baton.cli.app import app
 
@@ -43,6 +44,7 @@ __all__ = [
     "series",
     "steering",
     "tokens",
+    "usage",
 ]
 
 

@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from baton.cli.cost_facts import cost_facts
 from baton.cli.program_facts import program_facts
 from baton.cli.remarks import remarks
 from baton.cli.silent_worker import silence
@@ -220,6 +221,7 @@ def _facts(job: JobView) -> Iterable[tuple[str, RenderableType]]:
         yield "checkpoint", _checkpoint(job.checkpoint, job.as_of)
     if job.goodput.get("total"):
         yield "goodput", _goodput(job.goodput)
+    yield from cost_facts(job)
 
 
 def _progress(job: JobView, p: ProgressView) -> Iterable[tuple[str, RenderableType]]:

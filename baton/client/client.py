@@ -28,6 +28,7 @@ from baton.client.streams import LogPart, Outage, follow_events, follow_log, rea
 from baton.client.submissions import SubmissionCalls
 from baton.client.tokens import TokenCalls
 from baton.client.transport import RetryPolicy, Transport
+from baton.client.usage import UsageCalls
 from baton.domain.states import TERMINAL_JOBS
 from baton.domain.views import (
     ArtifactView,
@@ -61,6 +62,7 @@ class Client(
     DeletionCalls,
     ChangeCalls,
     SeriesCalls,
+    UsageCalls,
 ):
     """The client of a Baton service. Its jobs have methods too, such as `job.wait()`.
 

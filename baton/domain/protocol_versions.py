@@ -17,7 +17,7 @@ There are two numbers. Each side sends both, except releases of commit e9172d9 a
   3: `limits`.
   4: `dataset.data`, `dataset.nested`, `dataset.on_broken`. A URL as `dataset.path`.
   5: no field. A job that starts from the checkpoint of another job needs it, because older workers ignore `start`.
-  6: a job with `program` in place of `network`, `dataset` and `stages`. The network `tiny-cnn`.
+  6: a job with `program` in place of `network`, `dataset` and `stages`. The network `tiny-cnn`. `limits.budget`.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ _NEWER: dict[Reason, tuple[int, Reason]] = {
     Reason.DATA_CHANGED: (2, Reason.RESTORE_FAILED),
     Reason.STALLED: (3, Reason.PROCESS_DIED),
     Reason.MAX_RUNTIME: (3, Reason.EXCEPTION),
+    Reason.BUDGET_REACHED: (6, Reason.EXCEPTION),
     Reason.SOURCE_LOST: (5, Reason.RESTORE_FAILED),
     Reason.CODE_REFUSED: (6, Reason.UNSUPPORTED),
 }

@@ -43,8 +43,12 @@ class Reason(StrEnum):
     DETERMINISTIC_FAILURE = "deterministic_failure"
     NOT_FINITE = "not_finite"
     MAX_RUNTIME = "max_runtime"
+    BUDGET_REACHED = "budget_reached"
     SOURCE_LOST = "source_lost"
 
+
+AT_A_LIMIT = (Reason.MAX_RUNTIME, Reason.BUDGET_REACHED)
+"""The reasons of a job that is paused because it has reached a limit of its spec. Workers report only the first."""
 
 _CATEGORIES = {
     Category.USER: {
@@ -55,6 +59,7 @@ _CATEGORIES = {
         Reason.PAUSED,
         Reason.CANCELLED,
         Reason.MAX_RUNTIME,
+        Reason.BUDGET_REACHED,
     },
     Category.PREEMPTION: {Reason.PREEMPTED, Reason.LEASE_EXPIRED},
     Category.PROGRAM: {

@@ -79,6 +79,8 @@ class JobView(Message):
     `source`: the job that it was made from; None: from none.
     `notes`: free text of its owners. `protected`: retention does not delete it. `owner`: the name of the token that
     submitted it, `user` for BATON_TOKEN; None if an older service received it. `project`: the project that it is in.
+    `gpu_hours`: hours of GPUs in all attempts; an hour on a worker with two counts as two. `cost`: what all attempts
+    cost, as text with six decimals, in `currency`; None if the service has no prices. Both grow without a new version.
     """
 
     id: str
@@ -117,6 +119,9 @@ class JobView(Message):
     protected: bool = False
     owner: str | None = None
     project: str = DEFAULT
+    gpu_hours: float = 0.0
+    cost: str | None = None
+    currency: str | None = None
 
 
 class JobPage(Message):
@@ -144,6 +149,8 @@ class AttemptView(Message):
     """A worker's hold on a job. `attempt` counts from 1. `started_at`: start of training. `seconds`: by bucket.
 
     `beat_at`: the last heartbeat while the attempt is held. `silent_seconds`: its age if the next one is late.
+    `device`: of its worker. `gpu_hours`: hours times the number of GPUs. `cost`: text with six decimals, by the price
+    at the claim; None if the device had no price.
     """
 
     id: str
@@ -161,6 +168,9 @@ class AttemptView(Message):
     end_step: int | None
     started_at: datetime | None = None
     seconds: dict[str, float] = Field(default_factory=dict)
+    device: str | None = None
+    gpu_hours: float = 0.0
+    cost: str | None = None
     beat_at: datetime | None = None
     silent_seconds: float | None = None
 

@@ -120,8 +120,9 @@ class Grant(Message):
 
     `token`: authorizes the calls of this attempt while it is held; an older service sends none. `protocol`: the
     service's version. `spec`: without the fields that only the service needs. `runtime_left`: seconds until the job
-    has used up `limits.max_runtime`; None without that limit. `store`: where the attempt's objects are; an older
-    service sends none. `start`: set if the job starts from another job, as long as one of `checkpoints` is a copy.
+    reaches `limits.max_runtime` or `limits.budget`; None without a limit. `store`: where the attempt's objects are; an
+    older service sends none. `start`: set if the job starts from another job, as long as one of `checkpoints` is a
+    copy.
     """
 
     attempt_id: str

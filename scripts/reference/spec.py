@@ -12,7 +12,7 @@ from baton.domain.spec.checkpoint_and_retry import CheckpointSpec, RetrySpec
 from baton.domain.spec.common import CommonSpec, in_reading_order
 from baton.domain.spec.dataset import DatasetSpec, SplitFractions
 from baton.domain.spec.job import JobSpec
-from baton.domain.spec.limits import LimitsSpec
+from baton.domain.spec.limits import BudgetSpec, LimitsSpec
 from baton.domain.spec.network import NetworkSpec, OptimizerSpec
 from baton.domain.spec.notifications import NotifySpec
 from baton.domain.spec.program import MonitorSpec, ProgramJobSpec, ProgramSpec
@@ -39,6 +39,7 @@ MODELS: tuple[type[BaseModel], ...] = (
     CheckpointSpec,
     RetrySpec,
     LimitsSpec,
+    BudgetSpec,
     NotifySpec,
 )
 INTRODUCTION = """
@@ -57,7 +58,7 @@ program:
   environment: {OMP_NUM_THREADS: "4"}
 params: {lr: 0.0003, layers: [64, 64]}
 monitor: {metric: val_loss, mode: min}
-limits: {stall: 15m, max_runtime: 12h}
+limits: {stall: 15m, max_runtime: 12h, budget: {gpu_hours: 40}}
 checkpoint: {every: auto, keep: 3}
 ```
 """

@@ -11,7 +11,7 @@ from baton.domain.catalog import NETWORKS
 from baton.domain.extensions import Extension
 from baton.domain.plan_views import ExtensionView, NetworkView, PlanView
 from baton.domain.queues import QUEUE
-from baton.domain.spec import NotifySpec
+from baton.domain.spec import LimitsSpec, NotifySpec
 from baton.domain.views import Listing, QueueView, WorkerView
 from baton.domain.wire import WorkerReport
 from service.api.attempts import admit
@@ -24,6 +24,7 @@ from service.lanes import LEASES
 from service.usecases import plans, pushed_data, worker_demand, workers
 from service.usecases.notifications import check_targets
 from service.usecases.origins import project_of
+from service.usecases.run_limits import check_budget
 
 router = guarded_router("catalog")
 
@@ -45,6 +46,7 @@ def preview_plan(ctx: Ctx, caller: Caller, body: Body) -> PlanView:
     """Resolve a plan with changes, or a spec, without submitting it."""
     spec, request = requested_spec(body, ctx.database)
     view = plans.preview(request.plan if isinstance(request, PlanRequest) else None, spec, installed(ctx))
+    check_budget(LimitsSpec.model_validate(view.spec.get("limits") or {}), priced=bool(ctx.settings.prices))
     check_targets(NotifySpec.model_validate(view.spec.get("notify") or {}), ctx.post.names)
     with ctx.database.read() as session:
         unit, origin = Unit(session), None if request is None else request.origin

@@ -37,6 +37,7 @@ from service.usecases import job_control, job_filters, lineage, retry, views
 from service.usecases.job_filters import JobFilter
 from service.usecases.notifications import check_targets
 from service.usecases.programs import check_start
+from service.usecases.run_limits import check_budget
 from service.usecases.submit import Repeatable, Submission, body_digest, submit_once
 
 MAX_WAIT = 60.0
@@ -106,6 +107,7 @@ def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Respons
         except SpecError:  # only now read the workers' extensions, which costs a database query
             found = parse_spec(data, installed(ctx))
         check_targets(found.notify, ctx.post.names)
+        check_budget(found.limits, priced=bool(ctx.settings.prices))
         return Submission(found, request.origin if request is not None else None)
 
     def show(unit: Unit, job: Job) -> JobView:

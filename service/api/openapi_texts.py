@@ -28,6 +28,7 @@ TAGS = {
     "code": "The code of programs: archives by their SHA-256.",
     "attempts": "The protocol of workers: claim an attempt, renew its lease, commit checkpoints, finish it.",
     "catalog": "Plans, networks and extensions that a spec may name; workers and queues.",
+    "usage": "What was used and what it cost; the order of the queue.",
     "notifications": "Targets of notifications, and a test of them.",
     "tokens": "Tokens with scopes.",
     "projects": "Projects, their quotas, and what they use.",

@@ -53,11 +53,12 @@ from service.db.file_tables import Artifact, Garbage
 from service.db.project_table import Project, project_column
 from service.db.series_tables import Series, SeriesPoint
 from service.db.types import Real
+from service.db.usage_tables import RecentUse, Usage
 from service.db.worker_table import Worker
 
 __all__ = (
     "Artifact", "Attempt", "Base", "Checkpoint", "CheckpointCopy", "Epoch", "Event", "Garbage", "IdempotencyKey", "Job",
-    "JobData", "JobLabel", "Pointer", "Project", "Series", "SeriesPoint", "Stage", "Worker",
+    "JobData", "JobLabel", "Pointer", "Project", "RecentUse", "Series", "SeriesPoint", "Stage", "Usage", "Worker",
 )  # fmt: skip
 NOTHING, NO_ITEMS, ZERO, ONE = text("'{}'"), text("'[]'"), text("0"), text("1")
 
@@ -75,7 +76,8 @@ class Job(Base):
     delete it. `deleted_at`: when its deletion was ordered. From then on it is not shown, and the reconciler removes it.
     `source_job`: the job it was made from, which may be deleted. `source`: baton.domain.lineage.JobSource and `start`.
     `logs_deleted_at`: when retention deleted its logs. A later attempt may have written others. `owner`: the name of
-    the token that submitted it; None in rows of an older service.
+    the token that submitted it; None in rows of an older service. `gpu_us`, `cost`: GPU time in microseconds and cost
+    in millionths of its ended attempts (service.usecases.usage).
     """
 
     __tablename__ = "jobs"
@@ -144,6 +146,8 @@ class Job(Base):
     logs_deleted_at: Mapped[datetime | None]
     project: Mapped[str] = project_column()
     owner: Mapped[str | None] = mapped_column(String(63))
+    gpu_us: Mapped[int] = mapped_column(BigInteger, default=0, server_default=ZERO)
+    cost: Mapped[int] = mapped_column(BigInteger, default=0, server_default=ZERO)
 
 
 class JobLabel(Base):
@@ -206,7 +210,8 @@ class Attempt(Base):
     time in checkpoints. `interval_seconds`: between two checkpoints. `trouble`: a current failure that is retried.
     `recovers`: the attempt before this one was interrupted. `queue`, `needs_key`, `urgency`, `job_number`: the place of
     a queued attempt in its queue (service/usecases/queue_order.py). `urgency` is empty during a backoff.
-    `project`: the project of its job.
+    `project`: the project of its job. `gpus`, `hourly_price`: number of the worker's GPUs, and the price of an hour of
+    its devices in millionths, at the claim.
     """
 
     __tablename__ = "attempts"
@@ -299,6 +304,8 @@ class Attempt(Base):
     recovers: Mapped[bool | None]
     spec_version: Mapped[int | None]
     project: Mapped[str] = project_column()
+    gpus: Mapped[int | None]
+    hourly_price: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class Epoch(Base):

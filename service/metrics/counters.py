@@ -13,7 +13,7 @@ from service.db.committed_events import CommittedEvent
 # In seconds. 60 is the maximum wait of a long poll.
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 STORED = ("publish", "delete_checkpoint", "delete_object", "delete_job", "sweep")
-QUEUE = ("placing", "dispatch", "dispatch-record", "dispatch-audit", "messages", "redis")
+QUEUE = ("placing", "dispatch", "dispatch-record", "dispatch-audit", "dispatch-withdraw", "messages", "redis")
 STEPS = (
     "expiry",
     "orders",

@@ -20,7 +20,7 @@ from service.db.outage import away, busy, refused
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit, unlocked
 from service.reconciler import isolation as isolated
-from service.reconciler.dispatch_window import AGAIN, WINDOW, outstanding, to_send
+from service.reconciler.dispatch_window import AGAIN, WINDOW, outstanding, plan
 from service.reconciler.isolation import Isolation, Item
 from service.reconciler.rq_dispatch import AWAY, RqMessages
 from service.usecases.attempt_limits import Limits
@@ -29,6 +29,7 @@ from service.usecases.queue_backlog import Key
 ACTOR = "conductor"
 FRESH = timedelta(seconds=1)
 SENDING, RECORDING, AUDITING, CLEANING = "dispatch", "dispatch-record", "dispatch-audit", "messages"
+WITHDRAWING = "dispatch-withdraw"
 CHUNK = 100
 SPENT = 500
 _SPENT = (
@@ -96,15 +97,17 @@ class _Pass:
         """Send new messages, then audit the messages that were sent before."""
         with self._database.read() as session:
             sent = outstanding(session)
-            due = to_send(session, limits, sent)
+            made = plan(session, limits, sent)
             failed = isolated.waiting(session, SENDING, RECORDING, AUDITING)
         by_list: defaultdict[str, list[_Message]] = defaultdict(list)
-        for one in due:
+        for one in made.send:
             name = rq_queue(one.line.queue, one.line.priority)
             if not failed & {name, one.attempt_id}:
                 by_list[name].append((one.attempt_id, one.line.again))
         before = _by_list(sent, failed)
         lengths = self._messages.lengths(list(before))
+        surplus = {rq_queue(*key): ids for key, ids in made.withdraw.items()}
+        self._each(WITHDRAWING, surplus, lambda name: self._withdraw(name, surplus[name]))
         self._each(SENDING, by_list, lambda name: self._send(name, by_list[name], SENT))
         # A list with the expected length has no missing and no extra messages, so it need not be read.
         odd = {name: one for name, one in before.items() if lengths[name] != one.number}
@@ -112,6 +115,14 @@ class _Pass:
 
     def _each(self, step: str, names: Iterable[str], act: Callable[[str], object]) -> None:
         self._isolation.each(step, map(Item, names), act, ends=AWAY)
+
+    def _withdraw(self, name: str, attempt_ids: Sequence[str]) -> None:
+        """Remove messages, so that attempts of other projects come before them. They are sent again in their turn."""
+        self._messages.remove(name, attempt_ids)
+        with self._database.write() as session:
+            free = unlocked(session, Attempt, attempt_ids)
+            unsent = update(Attempt).where(Attempt.id.in_(free), Attempt.state == AttemptState.QUEUED)
+            session.execute(unsent.values(dispatched_at=None), execution_options={"synchronize_session": False})
 
     def _send(self, name: str, messages: Sequence[_Message], text: str) -> None:
         """Send messages. Those for the front are sent in reverse order, so that the first one ends in front."""

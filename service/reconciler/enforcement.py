@@ -22,10 +22,9 @@ from service.db.engine import Database
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit
 from service.reconciler.isolation import Isolation, Item, ready
-from service.usecases import attempt_outcomes, job_control, leases, max_runtime
+from service.usecases import attempt_outcomes, job_control, leases, limit_enforcement, run_limits
 from service.usecases.attempt_outcomes import Lease, OrderTimeouts
 from service.usecases.attempt_queue import queue_attempt
-from service.usecases.overdue_attempts import end_overrun
 
 ACTOR = "conductor"
 BATCH = 1000
@@ -99,12 +98,12 @@ def _due(now: datetime, patience: OrderTimeouts) -> ColumnElement[bool]:
 
 
 def enforce_limits(database: Database, isolation: Isolation, look: Look, patience: float) -> None:
-    """End attempts that are still held `patience` seconds after `limits.max_runtime`."""
+    """Pause jobs that are still held `patience` seconds after a limit, and those whose limit was lowered meanwhile."""
     with database.read() as session:
-        rows = session.execute(max_runtime.held_with_limit().where(ready(LIMITS, Attempt.id))).all()
+        rows = session.execute(run_limits.held_with_limit().where(ready(LIMITS, Attempt.id))).all()
     served = look()
-    over = [Item(row[0], row[1]) for row in rows if max_runtime.may_overrun(row, served.now)]
-    act = _each(database, lambda unit, key: end_overrun(unit, key, ACTOR, served, patience))
+    over = [Item(row[0], row[1]) for row in rows if run_limits.may_be_reached(row, served.now)]
+    act = _each(database, lambda unit, key: limit_enforcement.enforce(unit, key, ACTOR, served, patience))
     isolation.each(LIMITS, over, act)
 
 

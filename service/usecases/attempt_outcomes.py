@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from baton.domain.lenient_reading import mapping, number_or, read_stored
 from baton.domain.notifications import NotificationKind
 from baton.domain.protocol_versions import known
-from baton.domain.reasons import Reason, is_outage
+from baton.domain.reasons import AT_A_LIMIT, Reason, is_outage
 from baton.domain.retry_policy import (
     GiveUp,
     Pause,
@@ -32,7 +32,7 @@ from baton.domain.wire import Finish, Outcome, Phase
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit, actor_of, clean, plain
 from service.errors import Conflict
-from service.usecases import attempt_totals, max_runtime, progress
+from service.usecases import attempt_totals, progress, run_limits, usage
 from service.usecases.attempt_queue import queue_attempt
 from service.usecases.checkpoints import retire
 from service.usecases.history import finish_all
@@ -59,6 +59,10 @@ COUNTED = (AttemptEvent.PREEMPTED, AttemptEvent.LEASE_EXPIRED, AttemptEvent.FAIL
 SET_BACK = timedelta(minutes=1)
 """A time that is later than now by more than this was written before the clock was set back."""
 
+RAISED_SECONDS = 1.0
+"""A worker that stops at a limit may stop earlier than the limit by less than this. With more time left, the limit was
+raised."""
+
 INTERRUPTIONS = (Reason.PREEMPTED, Reason.LEASE_EXPIRED)
 _draw = random.SystemRandom().random
 
@@ -79,7 +83,11 @@ def finish(unit: Unit, attempt_id: str, message: Finish, draw: Callable[[], floa
     reason = message.reason or (REASONS.get(outcome) if outcome else message.outcome)
     if is_too_old(attempt, message):
         reason = Reason.WORKER_TOO_OLD
-    _end(unit, job, attempt, _End(EVENTS[outcome or Outcome.FAILED], reason, message.message))
+    event = EVENTS[outcome or Outcome.FAILED]
+    if reason == Reason.MAX_RUNTIME:
+        # A worker says this at each limit, as a failure, because an older service knows nothing else.
+        event, reason = AttemptEvent.PAUSED, _limit_of(unit, job, attempt)
+    _end(unit, job, attempt, _End(event, reason, message.message))
     actor = actor_of(attempt)
     _log(unit, job, attempt, actor)
     if message.outcome is Outcome.SUCCEEDED:
@@ -120,6 +128,7 @@ def _end(unit: Unit, job: Job, attempt: Attempt, end: _End) -> None:
     job.failures += end.event is AttemptEvent.FAILED
     job.preemptions += end.reason in INTERRUPTIONS
     attempt_totals.count(unit, job, attempt)
+    usage.count(unit, job, attempt)
     if end.event in COUNTED and not attempt.progressed and not (end.reason and is_outage(end.reason)):
         job.without_progress += 1
 
@@ -143,6 +152,9 @@ def _succeed(unit: Unit, job: Job, actor: str) -> None:
 def _obey(unit: Unit, job: Job, actor: str, text: str | None = None) -> None:
     if job.desired == DesiredState.CANCEL:
         mark_cancelled(unit, job, actor, text)
+    elif (limit := run_limits.reached(unit, job)) is not None:
+        mark_paused(unit, job, actor, f"{limit.text}; {text}" if text else limit.text, limit.reason)
+        notify(unit, job, NotificationKind.FAILED, job.attempts)
     else:
         mark_paused(unit, job, actor, text)
 
@@ -165,12 +177,23 @@ def _try_again_or_not(unit: Unit, job: Job, attempt: Attempt, actor: str, draw: 
 
 
 def _verdict(unit: Unit, job: Job, attempt: Attempt, draw: Callable[[], float]) -> TryAgain | GiveUp | Pause:
-    if attempt.reason == Reason.MAX_RUNTIME and max_runtime.raised(unit, job, attempt):
-        return TryAgain(0.0)
-    if attempt.reason != Reason.MAX_RUNTIME and (text := max_runtime.used_up(unit, job)) is not None:
-        return GiveUp(Reason.MAX_RUNTIME, text)
+    if attempt.reason in AT_A_LIMIT:
+        limit = run_limits.first(unit, job, attempt)
+        raised = limit is None or limit.left > RAISED_SECONDS
+        if raised and run_limits.changed(unit, job, attempt):
+            return TryAgain(0.0)
+        return Pause(Reason(attempt.reason), limit.text if limit else attempt.message or "")
     ended = ended_attempt(unit, job, attempt)
-    return after_attempt(ended, read_stored(RetrySpec, mapping(job.spec).get("retry")), draw())
+    verdict = after_attempt(ended, read_stored(RetrySpec, mapping(job.spec).get("retry")), draw())
+    if isinstance(verdict, TryAgain) and (limit := run_limits.reached(unit, job)) is not None:
+        return Pause(limit.reason, limit.text)
+    return verdict
+
+
+def _limit_of(unit: Unit, job: Job, attempt: Attempt) -> Reason:
+    """The limit at which a worker has stopped."""
+    limit = run_limits.first(unit, job, attempt)
+    return limit.reason if limit is not None else Reason.MAX_RUNTIME
 
 
 def fail(unit: Unit, job: Job, reason: Reason, text: str, actor: str) -> None:
@@ -195,19 +218,27 @@ class Lease:
         return self.served.over(attempt.lease_expires_at, attempt.beat_at or attempt.claimed_at, self.seconds)
 
 
-def give_up(unit: Unit, attempt_id: str, fence: int, reason: Reason, text: str, actor: str | None = None) -> None:
-    """End a held attempt and fail its job, because a retry cannot succeed. Raises LeaseLost, NotFound.
-
-    `actor`: shown in the event. None: the attempt's worker.
-    """
+def give_up(unit: Unit, attempt_id: str, fence: int, reason: Reason, text: str) -> None:
+    """End a held attempt and fail its job, because a retry cannot succeed. Raises LeaseLost, NotFound."""
     job, attempt = unit.held(attempt_id, fence)
-    actor = actor or actor_of(attempt)
+    actor = actor_of(attempt)
     _end(unit, job, attempt, _End(AttemptEvent.FAILED, reason, text))
     _log(unit, job, attempt, actor)
     if job.desired == DesiredState.CANCEL:
         mark_cancelled(unit, job, actor)
     else:
         fail(unit, job, reason, text, actor)
+
+
+def end_at_limit(unit: Unit, job: Job, attempt: Attempt, actor: str, reason: Reason, text: str) -> None:
+    """End a held attempt and pause its job, because it has reached a limit."""
+    _end(unit, job, attempt, _End(AttemptEvent.PAUSED, reason, text))
+    _log(unit, job, attempt, actor)
+    if job.desired == DesiredState.CANCEL:
+        mark_cancelled(unit, job, actor)
+    else:
+        pause_for(unit, job, actor, reason, clean(text))
+        notify(unit, job, NotificationKind.FAILED, attempt.number)
 
 
 def expire(

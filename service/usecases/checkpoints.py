@@ -14,7 +14,7 @@ from service.db.base import IS_COMMITTED
 from service.db.tables import Attempt, Checkpoint, Job, Pointer
 from service.db.unit_of_work import Unit, actor_of, new_id, resumable
 from service.errors import BadMessage, Conflict, NotFound
-from service.usecases import attempt_totals, checkpoint_copies, goodput
+from service.usecases import attempt_totals, checkpoint_copies, goodput, usage
 
 
 def commit(unit: Unit, attempt_id: str, message: CheckpointCommit) -> tuple[Checkpoint, bool]:
@@ -155,6 +155,7 @@ def _go_back(unit: Unit, job: Job, attempt: Attempt) -> None:
     newest = next(iter(unit.good_checkpoints(job.id)), None)
     goodput.roll_back(unit, job, newest)
     attempt_totals.recount(unit, job)
+    usage.divide_again(unit, job)
     attempt.start_step = newest.global_step if newest else 0
     if newest is None:
         job.furthest = None

@@ -12,10 +12,12 @@ from baton.domain.job_changes import OF_THE_JOB, OF_THE_SPEC, changed_spec, pars
 from baton.domain.lenient_reading import mapping, names
 from baton.domain.queues import rq_queue
 from baton.domain.spec import AnySpec, dump_spec, parse_spec, spec_version
-from baton.domain.states import HELD_ATTEMPTS, AttemptState
+from baton.domain.states import HELD_ATTEMPTS, AttemptEvent, AttemptState, DesiredState
 from service.db.tables import Attempt, Job, JobLabel
 from service.db.unit_of_work import Unit
 from service.errors import ChangedMeanwhile
+from service.usecases import run_limits, usage
+from service.usecases.job_control import end_unclaimed, pause_for
 from service.usecases.notifications import check_targets
 from service.usecases.queue_order import limits_of, place
 
@@ -62,6 +64,8 @@ def change(
     spec = parse_spec(changed_spec(before, wanted), names(job.needs))
     if "notify" in wanted:
         check_targets(spec.notify, targets)
+    if "limits" in wanted:
+        run_limits.check_budget(spec.limits, priced=bool(usage.prices_of(unit.session)))
     after = dump_spec(spec)
     old = {name: before.get(name) for name in wanted if name in OF_THE_SPEC}
     old |= {name: getattr(job, name) for name in wanted if name in OF_THE_JOB}
@@ -72,6 +76,8 @@ def change(
     outdated = _apply(unit, job, spec, {name: new[name] for name in fields})
     changes = {name: {"old": _shown(old[name]), "new": _shown(new[name])} for name in fields}
     unit.event(job, "changed", actor, _text(unit, job, fields), changes=changes)
+    if "limits" in fields:
+        _pause_beyond(unit, job, actor)
     return Changed(job, fields, outdated)
 
 
@@ -108,6 +114,17 @@ def _replace(unit: Unit, job: Job, priority: str) -> tuple[str, str] | None:
         return None
     attempt.dispatched_at = None  # the next pass of the reconciler sends it to the queue of its priority
     return rq_queue(job.queue, priority), attempt.id
+
+
+def _pause_beyond(unit: Unit, job: Job, actor: str) -> None:
+    """Pause a waiting job that has reached a limit, which was lowered. The reconciler does it for a held one."""
+    attempt = unit.live_attempt(job)
+    if attempt is None or attempt.state != AttemptState.QUEUED or job.desired != DesiredState.RUN:
+        return
+    limit = run_limits.reached(unit, job, attempt)
+    if limit is not None:
+        end_unclaimed(unit, job, actor, attempt, AttemptEvent.PAUSED)
+        pause_for(unit, job, actor, limit.reason, limit.text)
 
 
 def _text(unit: Unit, job: Job, fields: Collection[str]) -> str:

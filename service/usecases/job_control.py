@@ -16,7 +16,7 @@ from baton.domain.states import (
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit
 from service.errors import Conflict
-from service.usecases import attempt_totals, project_quotas
+from service.usecases import attempt_totals, project_quotas, run_limits
 from service.usecases.attempt_queue import queue_attempt
 from service.usecases.notifications import notify
 
@@ -54,11 +54,13 @@ def cancel(unit: Unit, job_id: str, actor: str) -> Job:
 def resume(unit: Unit, job_id: str, actor: str) -> Job:
     """Resume a paused job, or withdraw a pause that is not yet carried out.
 
-    Raises TransitionError, Conflict, ProjectQuota.
+    Raises TransitionError, ProjectQuota, or Conflict, also if the job has reached a limit that was not raised.
     """
     job = unit.lock_job(job_id)
     if job.desired == DesiredState.CANCEL and job.state != JobState.CANCELLED:
         raise Conflict("the job is being cancelled and cannot be resumed")
+    if job.desired == DesiredState.PAUSE:
+        run_limits.refuse_beyond(unit, job)
     if job.desired == DesiredState.PAUSE and job.state in (JobState.RUNNING, JobState.RECOVERING):
         want(unit, job, DesiredState.RUN)
         unit.event(job, "resumed", actor, "the pause was withdrawn before it took effect")

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from baton.domain.checkpoint_cadence import seconds_between_interruptions
 from baton.domain.extensions import missing
 from baton.domain.lenient_reading import mapping, names
+from baton.domain.prices import gpus_of
 from baton.domain.protocol_versions import PROTOCOL, known
 from baton.domain.spec import granted_spec
 from baton.domain.states import (
@@ -40,7 +41,7 @@ from service.db.types import db_now
 from service.db.unit_of_work import Unit, actor_of, plain
 from service.errors import Conflict, LimitReached, NotInstalled, PassedOver, WorkerTooOld
 from service.principal import WORKERS, Principal
-from service.usecases import attempt_totals, checkpoint_copies, max_runtime, origins, progress, store_troubles
+from service.usecases import attempt_totals, checkpoint_copies, origins, progress, run_limits, store_troubles, usage
 from service.usecases.attempt_limits import Limits
 from service.usecases.checkpoints import restart
 from service.usecases.history import start_stage
@@ -124,6 +125,8 @@ def _take(unit: Unit, job: Job, attempt: Attempt, message: Claim, expires: datet
     unit.move_job(job, JobEvent.CLAIMED)
     state = next_attempt_state(AttemptState(attempt.state), AttemptEvent.CLAIMED)
     start, now = unit.good_checkpoints(job.id)[:1], unit.now()
+    prices = usage.prices_of(unit.session)
+    price = prices.of(message.worker.device)
     job.fence += 1
     # The job's row lock already excludes other claims. The compare-and-set keeps this true if a caller omits the lock.
     _compare_and_set(
@@ -134,6 +137,8 @@ def _take(unit: Unit, job: Job, attempt: Attempt, message: Claim, expires: datet
         claim_id=message.claim_id,
         worker=message.worker.name,
         device=message.worker.device,
+        gpus=gpus_of(message.worker.device),
+        hourly_price=price,
         protocol=message.worker.protocol,
         spec_version=message.worker.spec_version,
         phase=Phase.STARTING.value,
@@ -149,6 +154,8 @@ def _take(unit: Unit, job: Job, attempt: Attempt, message: Claim, expires: datet
         restart(unit, job, actor_of(attempt))
     job.phase = Phase.STARTING.value
     text = f"attempt {attempt.number} claimed by {message.worker.name}"
+    if prices and price is None:
+        text += f"; its device {message.worker.device} has no price, so the attempt has no cost"
     data = {
         "attempt": attempt.number,
         "fence": job.fence,
@@ -187,7 +194,7 @@ def _grant(unit: Unit, job: Job, attempt: Attempt, terms: Terms) -> Grant:
         seconds_between_interruptions=seconds_between_interruptions(
             attempt_totals.of_job(unit, job, live=True).held, job.preemptions
         ),
-        runtime_left=max_runtime.left(unit, job, attempt),
+        runtime_left=run_limits.left(unit, job, attempt),
         start=origins.start_of(job),
         protocol=PROTOCOL,
     )

@@ -9,6 +9,7 @@ from datetime import datetime
 from baton.domain.lenient_reading import find_stored
 from baton.domain.notifications import NotificationKind
 from baton.domain.progress_text import position_text
+from baton.domain.reasons import AT_A_LIMIT
 from baton.domain.states import JobState
 from baton.domain.wire import BestMetric, Progress
 from service.db.tables import Job
@@ -45,7 +46,7 @@ def body(
 
 def _said(job: Job, kind: NotificationKind) -> str:
     if kind is NotificationKind.FAILED and job.state == JobState.PAUSED:
-        return "could not continue and is paused"
+        return "has reached a limit and is paused" if job.reason in AT_A_LIMIT else "could not continue and is paused"
     return SAID.get(kind, kind.value)
 
 

@@ -114,6 +114,12 @@ def entries(session: Session, line: Line, most: int, *, after: int = -1, unsent:
     return [Entry(row.id, row.job_number or 0, row.dispatched_at is not None) for row in rows]
 
 
+def sent_after(session: Session, line: Line, after: int, most: int) -> list[str]:
+    """Attempts of the line whose message was sent to Redis, of jobs with numbers above `after`."""
+    later = (of_line(line), Attempt.dispatched_at.is_not(None), Attempt.job_number > after)
+    return [*session.scalars(select(Attempt.id).where(*later).order_by(Attempt.job_number).limit(most))]
+
+
 def count(session: Session, line: Line, most: int) -> int:
     """The number of attempts in the line, at most `most`."""
     if line.alone:

@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
+from typing import TypeAlias
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -14,6 +15,7 @@ from baton.domain.states import HELD_ATTEMPTS
 from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Job, JobLabel
 from service.db.unit_of_work import Unit
+from service.usecases import recent_use
 from service.usecases.attempt_limits import Limits, Place
 from service.usecases.project_quotas import with_quota, with_quotas
 from service.usecases.queue_backlog import Entry, Line, entries, lines
@@ -22,19 +24,27 @@ PAGE = 50
 """Number of attempts of a line that are read together. Line: see `service.usecases.queue_backlog`."""
 
 
+Order: TypeAlias = tuple[int, float, int]
+"""Urgency, recent device time of the project, number of the job. The lowest is first."""
+
+
 @dataclass(frozen=True)
 class Startable:
-    """A queued attempt that may be claimed now. `line`: the line of the attempt. `sent`: its message is in Redis."""
+    """A queued attempt that may be claimed now. `line`: the line of the attempt. `sent`: its message is in Redis.
+
+    `used`: recent device time of its project when it was chosen (service.usecases.recent_use); 0 with one project.
+    """
 
     attempt_id: str
     job_number: int
     line: Line
     sent: bool = False
+    used: float = 0.0
 
     @property
-    def order(self) -> tuple[int, int]:
+    def order(self) -> Order:
         """Sort key, lowest first."""
-        return self.line.urgency, self.job_number
+        return self.line.urgency, self.used, self.job_number
 
 
 def _any(_line: Line) -> bool:
@@ -60,19 +70,40 @@ def in_order(
     """Like `startable`, for lines that were already read. Reads at most one page of a line more than needed."""
     held, taken = occupied(session, limits), dict[object, Counter[Place]]()
     readers = [_Reader(session, line) for line in waiting]
-    heap = [(one.order, number, one) for number, one in enumerate(readers)]
+    shares = Shares(session, {one.line.project for one in readers})
+    heap = [(one.order(shares), number, one) for number, one in enumerate(readers)]
     heapify(heap)
     while heap:
-        _, number, reader = heappop(heap)
-        line = reader.line
+        order, number, reader = heappop(heap)
+        line, now = reader.line, reader.order(shares)
+        if now != order:  # attempts of its project were chosen meanwhile
+            heappush(heap, (now, number, reader))
+            continue
         # An attempt for another kind of worker does not take a place from this kind.
         places = taken.setdefault(line.required.worker, held.copy())
         if _full(line.places, places) is not None or not wants(line):
             continue
         places.update(line.places)
-        yield Startable(reader.next.attempt_id, reader.next.job_number, line, reader.next.sent)
+        shares.take(line.project)
+        yield Startable(reader.next.attempt_id, reader.next.job_number, line, reader.next.sent, order[1])
         if wants(line) and _full(line.places, places) is None and reader.advance():
-            heappush(heap, (reader.order, number, reader))
+            heappush(heap, (reader.order(shares), number, reader))
+
+
+class Shares:
+    """The recent device time of projects, which grows with each attempt that is chosen. Not read for one project."""
+
+    def __init__(self, session: Session, projects: Collection[str]) -> None:
+        self._used = recent_use.of_projects(Unit(session), projects) if len(projects) > 1 else {}
+
+    def of(self, project: str) -> float:
+        """The time of a project in seconds."""
+        return self._used.get(project, 0.0)
+
+    def take(self, project: str) -> None:
+        """Count an attempt that was chosen like one that a worker holds."""
+        if project in self._used:
+            self._used[project] += recent_use.AHEAD
 
 
 class _Reader:
@@ -82,9 +113,8 @@ class _Reader:
         self.line, self.next = line, line.head
         self._session, self._page = session, deque[Entry]()
 
-    @property
-    def order(self) -> tuple[int, int]:
-        return self.line.urgency, self.next.job_number
+    def order(self, shares: Shares) -> Order:
+        return self.line.urgency, shares.of(self.line.project), self.next.job_number
 
     def advance(self) -> bool:
         """Go to the next attempt of the line. False if there is none."""

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import bindparam, select
 
 from baton.domain.lenient_reading import find_stored, mapping, number_or, read_stored
+from baton.domain.prices import Prices
 from baton.domain.states import (
     HELD_ATTEMPTS,
     AttemptState,
@@ -34,7 +35,7 @@ from baton.domain.wire import TRAINS, CheckpointRole
 from service.db.base import IS_PAST, IS_USELESS
 from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Job, Pointer, Stage
 from service.db.unit_of_work import Unit
-from service.usecases import attempt_totals, epoch_rows, goodput, job_filters, lineage, wait_reasons
+from service.usecases import attempt_totals, epoch_rows, goodput, job_filters, lineage, usage, wait_reasons
 from service.usecases.attempt_limits import Limits
 from service.usecases.heartbeat_age import HeartbeatTimes, heard
 from service.usecases.history import epochs_done
@@ -72,7 +73,8 @@ def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits, beats: HeartbeatT
     latest = {row.job_id: _Latest(row, interval) for row, interval in rows}
     ends = {job_id: [newest[job_id]] if job_id in newest else [] for job_id in ids}
     waits = wait_reasons.waits(unit, jobs, ends, limits, now)
-    found = [_job_view(job, _Parts(newest.get(job.id), spent[job.id], latest.get(job.id)), now) for job in jobs]
+    prices = usage.prices_of(unit.session)
+    found = [_job_view(job, _Parts(newest.get(job.id), spent[job.id], latest.get(job.id), prices), now) for job in jobs]
     found = [_heard(view, _holder(newest.get(view.id)), beats, now) for view in found]
     sources = lineage.sources(unit, jobs)
     more = [{"waiting_for": waits.get(view.id), "source": sources.get(view.id)} for view in found]
@@ -94,6 +96,7 @@ class _Parts:
     newest: Attempt | None
     spent: attempt_totals.Totals
     latest: _Latest | None
+    prices: Prices
 
 
 def _checkpoint_status(job: Job, parts: _Parts, now: datetime) -> CheckpointStatus | None:
@@ -144,6 +147,7 @@ def _job_view(job: Job, parts: _Parts, now: datetime) -> JobView:
             "events": job.events,
             "notes": job.notes,
             "protected": job.protected,
+            **usage.of_job(job, held, now, parts.prices),
             "owner": job.owner,
             "project": job.project,
         },
@@ -232,6 +236,7 @@ def attempt_view(row: Attempt, beats: HeartbeatTimes, now: datetime) -> AttemptV
         end_step=row.end_step,
         started_at=row.started_at,
         seconds=goodput.of_attempt(row, now),
+        **usage.of_attempt(row, now),
         beat_at=last.at if last else None,
         silent_seconds=last.silent_seconds if last else None,
     )

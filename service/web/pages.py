@@ -15,7 +15,7 @@ from service.web.assets import load_assets
 router = APIRouter(include_in_schema=False)
 SHELL = Path(__file__).with_name("index.html")
 METHODS = ["GET", "HEAD"]
-VIEWS = ("/", "/jobs/{job_id}", "/jobs/{job_id}/{tab}", "/compare", "/workers", "/submit")
+VIEWS = ("/", "/jobs/{job_id}", "/jobs/{job_id}/{tab}", "/compare", "/queue", "/workers", "/usage", "/submit")
 FOR_EVER = "public, max-age=31536000, immutable"
 # Only Baton's files may be scripts and styles. Trusted Types let scripts create markup only through lit-html.
 POLICY = "; ".join(

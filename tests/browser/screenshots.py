@@ -24,7 +24,7 @@ VIEWS = {
     "checkpoints": "/jobs/{job}/checkpoints", "files": "/jobs/{job}/artifacts", "report": "/jobs/{job}/report",
     "spec": "/jobs/{job}/spec", "workers": "/workers", "submit": "/submit", "own": "/submit?of=spec",
     "done": "/jobs/{digits-demo}", "failed": "/jobs/{wide-network-1}",
-    "silent": "/jobs/{silent-sweep}",
+    "silent": "/jobs/{silent-sweep}", "queue": "/queue", "usage": "/usage?by=job",
     "compare": "/compare?job={job}&job={digits-demo}&job={wide-network-1}",
 }  # fmt: skip
 

@@ -25,12 +25,13 @@ from service.db.tables import (
     Stage,
 )
 from service.db.unit_of_work import new_id
+from service.usecases import usage
 from tests.browser.seed_jobs import HOSTILE, Held, SeedJob
 from tests.browser.seed_series import add_series
 
 STEPS = 200
 LEASE = timedelta(days=365)
-LONG_LEASE = {"BATON_LEASE_SECONDS": "1800"}
+LONG_LEASE = {"BATON_LEASE_SECONDS": "1800", "BATON_PRICES": "NVIDIA*=1.29", "BATON_CURRENCY": "USD"}
 """Settings of a service that keeps these rows as they are. It shortens leases to its own, and no worker sends
 heartbeats.
 
@@ -38,6 +39,9 @@ A worker is lost after two leases, which is less than the silence of the gallery
 """
 
 STARTUP = 40.0
+PRICE = 1_290_000
+"""Of an hour, in millionths."""
+
 EPOCH_SECONDS = 71.0
 REPORT = Path(__file__).with_name("report.html")
 
@@ -52,7 +56,8 @@ class SeedRows:
         self.job = Job(
             id=new_id(), name=story.name, spec=self.spec(), labels=story.labels, queue="default", priority="normal",
             state=story.state, desired=story.desired, reason=story.reason, message=story.message,
-            created_at=self.now, attempts=0, fence=0, events=0, version=0,
+            created_at=self.now, attempts=0, fence=0, events=0, version=0, gpu_us=0, cost=0, project="default",
+            owner=story.labels.get("user", "user"),
         )  # fmt: skip
         self.total = sum(stage[3] for stage in story.stages)
         self.done = 0
@@ -122,7 +127,7 @@ class SeedRows:
             id=new_id(), job_id=self.job.id, number=number, state=held.state, fence=self.job.fence, worker=held.worker,
             reason=held.reason, message=held.message, not_before=queued, created_at=queued, claimed_at=self.now,
             start_step=self.done * STEPS, lease_expires_at=self.now + LEASE, device="NVIDIA A100-SXM4-40GB",
-            claim_id=new_id(), interval_seconds=None,
+            claim_id=new_id(), interval_seconds=None, gpus=1, hourly_price=PRICE,
         )  # fmt: skip
         self.job.started_at = self.job.started_at or self.now
         self.session.add(self.row)
@@ -156,6 +161,10 @@ class SeedRows:
     def close(self, held: Held) -> None:
         """End the attempt."""
         self.row.finished_at = self.now
+        used = usage.rows(self.job, self.row, self.now)
+        self.session.add_all(used)
+        self.job.gpu_us += sum(one.us for one in used)
+        self.job.cost += sum(one.cost or 0 for one in used)
         number = self.row.number
         self.job.preemptions += held.state in ("preempted", "lost")
         self.job.failures += held.state == "failed"

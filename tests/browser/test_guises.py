@@ -22,7 +22,10 @@ TABS = ("", "/logs", "/events", "/checkpoints", "/artifacts", "/report", "/spec"
 VIEWS = (
     "/",
     *(f"/jobs/{{job}}{tab}" for tab in TABS),
+    "/queue",
     "/workers",
+    "/usage",
+    "/usage?by=job",
     "/submit",
     "/submit?of=spec",
     "/compare?job={job}&job={other}",
@@ -122,7 +125,9 @@ def test_hostile_names_are_shown_as_text(browser: Browser, hostile: Gallery) -> 
         for path in (
             "/",
             *(f"/jobs/{job}{part}" for part in TABS),
+            "/queue",
             "/workers",
+            "/usage?by=job",
             f"/submit?from={job}",
             f"/compare?job={job}&job={other}",
         ):

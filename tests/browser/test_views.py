@@ -240,6 +240,31 @@ def test_the_workers(page: Page, gallery: Gallery) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(JOB)
 
 
+def test_the_usage_is_shown_as_bars_by_what_one_chooses(page: Page, gallery: Gallery) -> None:
+    page.goto("/usage")
+    bars = page.locator(".bars > li")
+    expect(bars).to_have_count(1)
+    expect(bars).to_contain_text(re.compile(r"default.* h, .* GPU hours, .* USD"))
+    page.locator("select[name=by]").select_option("job")
+    expect(page).to_have_url(re.compile(r"/usage\?by=job$"))
+    expect(bars.nth(1)).to_be_visible()
+    expect(
+        page.get_by_role("img", name=re.compile("trained: .* %, redone: .* %, other time: .* %")).first
+    ).to_be_visible()
+    page.get_by_role("link", name="long-haul").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("long-haul")
+    page.goto("/usage?by=month&since=2001-01-01&until=2001-02-01")
+    expect(page.get_by_text("Nothing was used in this time.")).to_be_visible()
+
+
+def test_the_queue_is_shown_in_its_order(page: Page, gallery: Gallery) -> None:
+    page.goto("/queue")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Queue")
+    expect(
+        page.get_by_role("status").filter(has_text="in the order").or_(page.get_by_text("No job waits."))
+    ).to_be_visible()
+
+
 def test_a_worker_that_ended_or_is_refused_is_shown_as_that(page: Page, gallery: Gallery) -> None:
     page.goto("/workers")
     expect(page.get_by_role("status").filter(has_text="2 busy, 1 idle, 1 resting, 1 refused, 1 lost")).to_be_visible()

@@ -90,6 +90,7 @@ class FakeService:
         self.log_step = 1 << 20
         self.requests: list[tuple[str, str, Any]] = []
         self.bulk: list[dict[str, Any]] = []
+        self.answers: dict[str, dict[str, Any]] = {}
         self.failures: list[tuple[int, dict[str, str]]] = []
         self.drop_after_submit = 0
         self.foreign = 0
@@ -223,7 +224,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _list(self, path: str) -> None:
         if self.headers["Accept"] == "text/csv":
             return self._raw(200, SERIES_CSV, {"Content-Type": "text/csv; charset=utf-8"})
-        return self._send(200, {"items": self.fake.listing(path), "next_after": None})
+        items = {"items": self.fake.listing(path), "next_after": None}
+        return self._send(200, self.fake.answers.get(path, items))
 
     def _jobs(self, query: dict[str, list[str]], body: Any) -> None:
         if self.command == "POST":

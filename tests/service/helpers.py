@@ -52,7 +52,7 @@ def eventually(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
         time.sleep(0.02)
 
 
-TIMES = ("goodput", "seconds", "as_of", "beat_at", "silent_seconds", "lease_expires_at")
+TIMES = ("goodput", "seconds", "gpu_hours", "cost", "as_of", "beat_at", "silent_seconds", "lease_expires_at")
 
 
 def timeless(view: dict[str, Any]) -> dict[str, Any]:

@@ -13,11 +13,12 @@ _JOB = {
     "name": "small ü", "spec": {"name": "small"}, "labels": {"a": "b"}, "queue": "default", "priority": "normal",
     "version": 3, "fence": 1, "events": 2, "attempts": 1, "preemptions": 0, "failures": 0, "without_progress": 0,
     "restore_failures": 2, "paused_seconds": 1.5, "metrics": {"loss": "NaN"}, "results": {}, "created_at": TIME,
-    "furthest": {"global_step": 2**40},
+    "furthest": {"global_step": 2**40}, "gpu_us": 2**40, "cost": 2**40,
 }  # fmt: skip
 _ATTEMPT = {
     "number": 1, "progressed": True, "dispatches": 1, "not_before": TIME, "created_at": TIME, "fence": 1,
     "claimed_at": "2026-01-01 00:00:05.000000", "seconds": {"train": 2.5}, "covered_seconds": 2.5, "end_step": 2**40,
+    "gpus": 2, "hourly_price": 2**40,
 }  # fmt: skip
 _CHECKPOINT = {
     "fence": 1, "manifest_crc32c": "00000000", "stage": 0, "epoch": 0, "step": 1, "global_step": 2**40,
@@ -99,6 +100,14 @@ ROWS: dict[str, list[dict[str, Any]]] = {
             "created_at": TIME, "created_by": "user", "last_used_at": TIME,
         }
     ],
+    "usage": [
+        {
+            "attempt_id": "a" * 32, "day": "2026-01-01", "job_id": JOBS[1], "job_name": "small ü", "attempt": 1,
+            "project": "vision", "owner": "ci", "device": "Tesla T4", "gpus": 1, "hourly_price": 2**40, "us": 2**40,
+            "trained_us": 2, "redone_us": 1, "cost": 2**40, "trained_cost": 2, "redone_cost": 1,
+        }
+    ],
+    "recent_use": [{"project": "vision", "seconds": 1 / 3, "at": TIME}],
     "workers": [
         {
             "name": "w1", "host": "box", "pid": 2**40, "version": "1", "device": "cpu", "queues": ["default"],

@@ -38,7 +38,7 @@ STABLE = frozenset(
         makeLink nextAttempt openSession pauseJob previewPlan prune pushData putObject putPack
         quarantineCheckpoint recordEpoch
         reportWorker resumeJob retryJob revokeToken sendHeartbeat showCurves showHistory showJob showLog showPlan
-        showQueue
+        listWaiting showQueue showUsage
         showReport showSession signObject submitJob testNotificationTargets
         """,
     )

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.service.helpers import ON_BOTH, Api, assert_problem, eventually
+from tests.service.limited_jobs import claim, held_for, running
 from tests.service.notification_checks import end, rows
 from tests.support.listener import Listener
 
@@ -68,6 +69,19 @@ def test_a_job_that_failed_is_told_with_its_reason_and_calls_nobody(api: Api, li
     assert "@\u200beveryone</b> <\u200b!channel> \ufffd[31m\n" in post["message"]
     assert " the end\n" in post["message"]
     assert len(post["message"]) < 2500
+
+
+def test_a_job_that_reached_a_limit_is_told_each_time(api: Api, listener: Listener) -> None:
+    hand = running(api)
+    hand.finish("failed", reason="max_runtime")
+    api.http.patch(f"/v1/jobs/{hand.job_id}", json={"limits": {"max_runtime": "1s"}})
+    assert api.ask(hand.job_id, "resume").status_code == 202
+    again = claim(api, hand.job_id)
+    held_for(api, again, 2)
+    again.finish("failed", reason="max_runtime")
+    api.conduct()
+    assert listener.titles == ["Baton: small has reached a limit and is paused"] * 2
+    assert "Reason: max_runtime" in listener.posts[0]["message"]
 
 
 def test_a_lost_lease_in_the_conductor_is_told_too(api: Api, listener: Listener) -> None:

@@ -39,7 +39,8 @@ ROUTES = {
         """,
     LISTED: """
         GET /v1/jobs   POST /v1/jobs:bulk   GET /v1/curves   GET /v1/data   POST /v1/packs:missing   GET /v1/workers
-        GET /v1/extensions   GET /v1/queues/{queue}   GET /v1/projects   POST /v1/attempts:next
+        GET /v1/extensions   GET /v1/queues/{queue}   GET /v1/projects   POST /v1/attempts:next   GET /v1/usage
+        GET /v1/queue
         """,
     OWN: """
         POST /v1/jobs   POST /v1/workers   PUT /v1/packs/{sha256}   PUT /v1/manifests/{digest}   PUT /v1/code/{digest}

@@ -9,6 +9,7 @@ import pytest
 
 from service.usecases.job_filters import Status
 from tests.service.helpers import ON_BOTH, ON_POSTGRESQL, Api, WorkerHand, worker_info
+from tests.service.of_projects import submitted
 from tests.service.pushes import Push, submit
 from tests.service.query_recorder import asked
 from tests.service.query_scans import whole_tables
@@ -208,6 +209,23 @@ def test_what_a_user_asks(api: Api) -> None:
             api.ask(hand.job_id, order)
         assert api.http.post(f"/v1/tokens/{token['id']}/revoke").status_code == 200
     assert len(statements) > 30
+    assert whole_tables(api, statements) == {}
+
+
+def test_usage_and_the_queue(api: Api) -> None:
+    for project in ("aster", "birch"):
+        submitted(api, project, 2)
+    hand = api.running()
+    hand.finish("preempted")
+    with asked() as statements:
+        for by in ("project", "owner", "job", "device", "month", "day"):
+            assert api.http.get(f"/v1/usage?by={by}").status_code == 200
+        assert api.http.get("/v1/usage?project=aster").status_code == 200
+        for url in ("/v1/queue", "/v1/queue?queue=default"):
+            assert api.http.get(url).status_code == 200
+        again = api.claim(hand.job_id)
+        again.finish("preempted")
+        assert again.post("quarantine", prefix="x", message="bad").status_code == 409
     assert whole_tables(api, statements) == {}
 
 

@@ -1,4 +1,4 @@
-"""`limits.max_runtime` ends a job, with or without its worker.
+"""`limits.max_runtime` pauses a job, with or without its worker.
 
 A stalled attempt is retried, on another worker first.
 """
@@ -33,13 +33,17 @@ def test_without_the_limit_a_grant_names_none(api: Api) -> None:
     assert api.running().grant["runtime_left"] is None
 
 
-def test_a_worker_that_ends_it_in_time_ends_the_job(api: Api) -> None:
+OVER = "workers held the job for 600 s, which is its limit (limits.max_runtime)"
+
+
+def test_a_worker_that_ends_it_in_time_pauses_the_job(api: Api) -> None:
     hand = running(api)
     hand.checkpoint(7)
     assert hand.finish("failed", reason="max_runtime", message="enough").status_code == 200
-    job = api.job(hand.job_id)
-    assert (job["status"], job["reason"], job["message"]) == ("failed", "max_runtime", "enough")
-    assert job["checkpoint"]["global_step"] == 7
+    job, attempt = api.job(hand.job_id), api.attempt(hand.job_id)
+    assert (job["status"], job["reason"], job["message"]) == ("paused", "max_runtime", OVER)
+    assert (job["failures"], job["checkpoint"]["global_step"]) == (0, 7)
+    assert (attempt["state"], attempt["reason"], attempt["message"]) == ("paused", "max_runtime", "enough")
 
 
 def test_an_attempt_that_ends_beyond_the_limit_is_the_last(api: Api) -> None:
@@ -47,11 +51,22 @@ def test_an_attempt_that_ends_beyond_the_limit_is_the_last(api: Api) -> None:
     held_for(api, hand, 601)
     hand.finish("preempted")
     job = api.job(hand.job_id)
-    assert (job["status"], job["reason"]) == ("failed", "max_runtime")
-    assert job["message"] == "workers held the job for 600 s, which is its limit (limits.max_runtime)"
+    assert (job["status"], job["reason"], job["message"]) == ("paused", "max_runtime", OVER)
 
 
-def test_the_service_ends_it_where_the_worker_does_not(api: Api) -> None:
+def test_it_goes_on_only_after_the_limit_was_raised(api: Api) -> None:
+    hand = running(api)
+    held_for(api, hand, 601)
+    hand.finish("preempted")
+    refused = assert_problem(api.ask(hand.job_id, "resume"), 409, "conflict")["detail"]
+    command = f"baton edit {hand.job_id} --set limits.max_runtime=..."
+    assert refused == f"{OVER}: raise limits.max_runtime first, e.g. `{command}`"
+    assert api.http.patch(f"/v1/jobs/{hand.job_id}", json={"limits": {"max_runtime": "15m"}}).status_code == 200
+    assert api.ask(hand.job_id, "resume").status_code == 202
+    assert claim(api, hand.job_id, "w2").grant["runtime_left"] == pytest.approx(300, abs=60)
+
+
+def test_the_service_pauses_it_where_the_worker_does_not(api: Api) -> None:
     hand = running(api)
     held_for(api, hand, 615)  # the grace period is that of a cancellation
     api.conduct()
@@ -59,12 +74,29 @@ def test_the_service_ends_it_where_the_worker_does_not(api: Api) -> None:
     held_for(api, hand, 621)
     api.conduct()
     job, attempt = api.job(hand.job_id), api.attempt(hand.job_id)
-    assert (job["status"], job["reason"]) == ("failed", "max_runtime")
-    assert (attempt["state"], attempt["reason"]) == ("failed", "max_runtime")
-    assert "its limit of 600 s" in attempt["message"]
+    assert (job["status"], job["reason"]) == ("paused", "max_runtime")
+    assert (attempt["state"], attempt["reason"]) == ("paused", "max_runtime")
+    assert attempt["message"] == f"{OVER}; worker w1 did not end within 20 s: its attempt was ended"
     assert [event["actor"] for event in api.items(hand.job_id, "events")[-2:]] == ["conductor", "conductor"]
     for answer in (hand.beat(), hand.checkpoint(500), hand.finish("succeeded")):
         assert_problem(answer, 409, "lease-lost")
+
+
+def test_a_limit_that_is_lowered_below_what_was_used_pauses_the_job(api: Api) -> None:
+    hand = running(api)
+    held_for(api, hand, 300)
+    assert api.http.patch(f"/v1/jobs/{hand.job_id}", json={"limits": {"max_runtime": "4m"}}).status_code == 200
+    api.conduct()
+    assert hand.beat().json()["directive"] == "pause"  # the worker knows the old limit, and gets time to save
+    hand.finish("paused")
+    job = api.job(hand.job_id)
+    assert (job["status"], job["reason"]) == ("paused", "max_runtime")
+    # A job that waits is paused by the change itself.
+    for limit, status in (("1h", "queued"), ("4m", "paused")):
+        assert api.http.patch(f"/v1/jobs/{hand.job_id}", json={"limits": {"max_runtime": limit}}).status_code == 200
+        api.ask(hand.job_id, "resume")
+        assert api.job(hand.job_id)["status"] == status
+    assert api.job(hand.job_id)["reason"] == "max_runtime"
 
 
 def test_a_stall_is_tried_again_elsewhere_first_and_a_single_worker_gets_it_later(api: Api) -> None:

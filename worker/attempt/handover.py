@@ -29,12 +29,12 @@ DOING = {
     Stop.PREEMPTED: "handing over: waits until the state is saved",
     Stop.PAUSED: "pausing: waits until the state is saved",
     Stop.CANCELLED: "cancelling: saves nothing more",
-    Stop.MAX_RUNTIME: "ending at limits.max_runtime: waits until the state is saved",
+    Stop.MAX_RUNTIME: "ending at a limit of the job: waits until the state is saved",
 }
 ENDS_SOON = (Stop.PREEMPTED, Stop.MAX_RUNTIME)
 """Stops after which the worker has only `grace` seconds, or the time from the notice, to save."""
 
-RUNTIME_OVER = "workers held the job for {:.0f} s, which is its limit (limits.max_runtime)"
+LIMIT_REACHED = "the job has reached a limit (limits.max_runtime or limits.budget)"
 OUTCOMES = {
     Stop.PREEMPTED: (Outcome.PREEMPTED, Reason.PREEMPTED),
     Stop.PAUSED: (Outcome.PAUSED, Reason.PAUSED),
@@ -70,15 +70,13 @@ def send_the_saves(context: AttemptContext) -> None:
         log.warning("what the program saved last was not sent: %s", error)
 
 
-def handed_over(
-    context: AttemptContext, lease: Lease, notice: Notice, grace: float, max_runtime: float | None
-) -> Finish:
-    """Hands the attempt over, and returns the message that ends it. `grace`, `max_runtime`: seconds."""
+def handed_over(context: AttemptContext, lease: Lease, notice: Notice, grace: float) -> Finish:
+    """Hands the attempt over, and returns the message that ends it. `grace`: seconds."""
     stop, saved = hand_over(context, lease, notice, grace)
     outcome, reason = OUTCOMES[stop]
     message = notice.cause if stop is Stop.PREEMPTED else ""
     if stop is Stop.MAX_RUNTIME:
-        message = RUNTIME_OVER.format(max_runtime)
+        message = LIMIT_REACHED
     if not saved:
         trouble = lease.troubles.current()
         message += "; the last state could not be saved in time" + (f": {trouble}" if trouble else "")

@@ -162,7 +162,7 @@ class Runner:
             raise
         except Stopped:
             with lease.watch.measure(Bucket.CHECKPOINT_STALL), context.waits.on("saving the last state"):
-                return handed_over(context, lease, self.notice, self.grace, spec.limits.max_runtime)
+                return handed_over(context, lease, self.notice, self.grace)
         finally:
             context.uploads.close()
 

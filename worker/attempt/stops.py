@@ -17,7 +17,7 @@ _DIRECTIVES = {Directive.PAUSE: Stop.PAUSED, Directive.CANCEL: Stop.CANCELLED}
 
 
 class Stops:
-    """The stops of one attempt. `runtime_left`: seconds until `limits.max_runtime` is used up; None: no limit."""
+    """The stops of one attempt. `runtime_left`: seconds until a limit of the job is reached; None: no limit."""
 
     def __init__(self, lease: Lease, notice: Notice, pace: Pace, runtime_left: float | None) -> None:
         self._lease, self._notice, self._pace = lease, notice, pace

@@ -6,11 +6,13 @@ import * as router from "./core/router.js";
 import { comparePage } from "./pages/compare.js";
 import { jobPage } from "./pages/job.js";
 import { jobsPage } from "./pages/jobs.js";
+import { queuePage } from "./pages/queue.js";
 import { signIn } from "./pages/signin.js";
 import { submitPage } from "./pages/submit.js";
+import { usagePage } from "./pages/usage.js";
 import { workersPage } from "./pages/workers.js";
 
-const PAGES = { jobs: jobsPage, job: jobPage, compare: comparePage, workers: workersPage, submit: submitPage };
+const PAGES = { jobs: jobsPage, job: jobPage, compare: comparePage, queue: queuePage, workers: workersPage, usage: usagePage, submit: submitPage };
 const state = { session: null, route: router.route(), reached: true, why: "" };
 let end = () => {};
 
@@ -24,7 +26,7 @@ function header() {
   return html`<header class="top">
     <a class="brand" href=${at("/")}><svg viewBox="0 0 32 32" width="22" height="22" aria-hidden="true"><rect width="32" height="32" rx="7" fill="currentColor" /><path class="stick" d="M8 24 24 8" /></svg>Baton</a>
     ${session
-      ? html`<nav aria-label="Main">${link("/", "jobs", "Jobs")} ${link("/workers", "workers", "Workers")} ${may("submit") ? link("/submit", "submit", "New job") : nothing}</nav>
+      ? html`<nav aria-label="Main">${link("/", "jobs", "Jobs")} ${link("/queue", "queue", "Queue")} ${link("/workers", "workers", "Workers")} ${link("/usage", "usage", "Usage")} ${may("submit") ? link("/submit", "submit", "New job") : nothing}</nav>
           <div class="who"><span title=${`May: ${session.scopes.join(", ")}`}>${session.name}</span><button class="button quiet" @click=${signOut}>Sign out</button></div>`
       : nothing}
   </header>`;

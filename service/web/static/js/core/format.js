@@ -76,4 +76,7 @@ export const isShare = (name) => SHARES.test(name);
 // A program may count an accuracy in percent, so only values up to 1 are shares.
 export const metric = (name, value) => (isShare(name) && !(Math.abs(value) > 1) ? percent(value, 2) : real(value));
 export const words = (name) => name.replaceAll("_", " ").replace(/^val /, "validation ");
+export const hours = (value) => value.toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+// Amounts come as text with six decimals.
+export const money = (text, currency) => [Number(text).toLocaleString("en", { minimumFractionDigits: 2, maximumFractionDigits: 2 }), currency].filter(Boolean).join(" ");
 export const plural = (count, one, many = `${one}s`) => `${count} ${count === 1 ? one : many}`;

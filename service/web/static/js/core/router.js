@@ -5,7 +5,9 @@ const ROUTES = [
   [/^\/$/, "jobs"],
   [/^\/jobs\/([0-9a-f]{32})(?:\/([a-z]+))?$/, "job"],
   [/^\/compare$/, "compare"],
+  [/^\/queue$/, "queue"],
   [/^\/workers$/, "workers"],
+  [/^\/usage$/, "usage"],
   [/^\/submit$/, "submit"],
 ];
 

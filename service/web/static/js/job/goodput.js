@@ -1,5 +1,5 @@
 // How a job's time was spent, as a bar and as a table.
-import { duration, percent, words } from "../core/format.js";
+import { duration, hours, money, percent, words } from "../core/format.js";
 import { html, svg } from "../core/html.js";
 
 const BUCKETS = ["training", "validation", "evaluation", "startup", "data_loading", "restore", "checkpoint_stall", "redone", "recovery", "other", "waiting", "paused"];
@@ -15,7 +15,7 @@ export function goodput({ job }) {
   const spans = placed(parts, total);
   return html`<section><h2>Goodput</h2>
     <p><b class="large">${percent(job.goodput.goodput)}</b> of ${duration(counted(job))} was spent on training, validation and evaluation.
-      ${apart(job.goodput)}</p>
+      ${apart(job.goodput)} ${used(job)}</p>
     <svg class="stack" role="img" aria-label="Share of time by category; the table below has the numbers" height="22">
       ${spans.map((one) => svg`<rect class=${`bucket-${one.name}`} x=${`${one.from}%`} width=${`${one.share}%`} height="22"><title>${words(one.name)}: ${duration(one.seconds)}</title></rect>`)}
     </svg>
@@ -28,6 +28,11 @@ export function goodput({ job }) {
 function apart({ waiting, paused }) {
   const parts = [waiting >= 1 && `${duration(waiting)} in the queue`, paused >= 1 && `${duration(paused)} paused`].filter(Boolean);
   return parts.length ? html`<span class="soft">Not counted: ${parts.join(", ")}.</span>` : "";
+}
+
+function used({ gpu_hours: gpus, cost, currency }) {
+  const parts = [gpus > 0 && `used ${hours(gpus)} GPU hours`, cost !== null && `cost ${money(cost, currency)}`].filter(Boolean);
+  return parts.length ? html`<span>The job ${parts.join(" and ")}.</span>` : "";
 }
 
 function placed(parts, total) {

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 from sqlalchemy import select
 
@@ -12,11 +14,21 @@ from baton.domain.states import TERMINAL_JOBS
 from baton.domain.views import EventPage, EventView
 from service.db.tables import Event
 from service.db.unit_of_work import Unit
+from service.usecases.paging import Place, Sort
 
 PAGE_BYTES = 1 << 20
 """Approximate maximum size of a page or a part of a stream. A larger single event is sent alone."""
 
 FIRST_ROWS, ROW_BYTES = 32, 200
+_E = TypeVar("_E", bound=EventView)
+
+
+@dataclass(frozen=True)
+class Fitting(Generic[_E]):
+    """Events that fit on a page, in order. `more`: others follow."""
+
+    events: list[_E]
+    more: bool
 
 
 @dataclass(frozen=True)
@@ -28,28 +40,65 @@ class Batch:
     ended: str | None
 
 
-def event_page(unit: Unit, job_id: str, after: int, limit: int) -> EventPage:
-    """The events after number `after`: at most `limit` and about PAGE_BYTES. Raises NotFound."""
-    batch = event_batch(unit, job_id, after, limit)
-    return EventPage(items=batch.events, next_after=batch.events[-1].sequence if batch.more else None)
+def event_page(unit: Unit, job_id: str, after: int, sort: Sort, cursor: str | None, limit: int) -> EventPage:
+    """A page of the events after number `after`: at most `limit` and about PAGE_BYTES.
+
+    Raises NotFound, BadParameter.
+    """
+    job = unit.find_job(job_id)
+    place = Place("events", sort, {"job": job.id})
+    key = place.key(cursor, int)
+    if not sort.descending:
+        found = _oldest_first(unit, job.id, max(after, key[0] if key else 0), limit)
+        next_after = found.events[-1].sequence if found.more else None
+    else:
+        found, next_after = _newest_first(unit, job.id, after, key[0] if key else None, limit), None
+    following = place.cursor(found.events[-1].sequence) if found.more else None
+    return EventPage(items=found.events, next_after=next_after, next_cursor=following)
 
 
 def event_batch(unit: Unit, job_id: str, after: int, limit: int) -> Batch:
     """The events that follow number `after`, and whether they are the last. Raises NotFound."""
     # Read the job's row first. If the job has ended, all its events then exist, at every isolation level.
     job = unit.find_job(job_id)
-    events: list[EventView] = []
+    found = _oldest_first(unit, job.id, after, limit)
+    ended = job.state if job.state in TERMINAL_JOBS and not found.more else None
+    return Batch(found.events, found.more, ended)
+
+
+def _oldest_first(unit: Unit, job_id: str, after: int, limit: int) -> Fitting[EventView]:
+    def read(last: EventView | None, rows: int) -> list[EventView]:
+        query = select(Event).where(Event.job_id == job_id, Event.sequence > (last.sequence if last else after))
+        return [event_view(row) for row in unit.session.scalars(query.order_by(Event.sequence).limit(rows))]
+
+    return that_fit(read, limit)
+
+
+def _newest_first(unit: Unit, job_id: str, after: int, before: int | None, limit: int) -> Fitting[EventView]:
+    def read(last: EventView | None, rows: int) -> list[EventView]:
+        query = select(Event).where(Event.job_id == job_id, Event.sequence > after)
+        if (bound := last.sequence if last else before) is not None:
+            query = query.where(Event.sequence < bound)
+        return [event_view(row) for row in unit.session.scalars(query.order_by(Event.sequence.desc()).limit(rows))]
+
+    return that_fit(read, limit)
+
+
+def that_fit(read: Callable[[_E | None, int], Sequence[_E]], limit: int) -> Fitting[_E]:
+    """At most `limit` events, and about PAGE_BYTES.
+
+    `read(last, rows)`: at most so many events, those that follow the event `last`, or the first ones. It is called with
+    few rows first, because events may be large.
+    """
+    events: list[_E] = []
     size, more, fits = 0, True, True
     while more and fits and len(events) < limit:
         rows = min(limit - len(events), _rows_that_fit(len(events), size))
-        last = events[-1].sequence if events else after
-        query = select(Event).where(Event.job_id == job.id, Event.sequence > last).order_by(Event.sequence)
-        read = [event_view(row) for row in unit.session.scalars(query.limit(rows + 1))]
-        taken, size = _fitting(read[:rows], size, at_least=0 if events else 1)
+        found = list(read(events[-1] if events else None, rows + 1))
+        taken, size = _fitting(found[:rows], size, at_least=0 if events else 1)
         events += taken
-        more, fits = len(read) > len(taken), len(taken) == len(read[:rows])
-    ended = job.state if job.state in TERMINAL_JOBS and not more else None
-    return Batch(events, more, ended)
+        more, fits = len(found) > len(taken), len(taken) == len(found[:rows])
+    return Fitting(events, more)
 
 
 def _rows_that_fit(count: int, size: int) -> int:
@@ -59,7 +108,7 @@ def _rows_that_fit(count: int, size: int) -> int:
     return max(1, (PAGE_BYTES - size) * count // size) if count else FIRST_ROWS
 
 
-def _fitting(read: list[EventView], size: int, at_least: int) -> tuple[list[EventView], int]:
+def _fitting(read: list[_E], size: int, at_least: int) -> tuple[list[_E], int]:
     """The events that fit on the page (always the first `at_least`), and the page's new size in bytes."""
     for number, view in enumerate(read):
         own = ROW_BYTES + len(json.dumps(view.message)) + len(json.dumps(view.data))

@@ -21,6 +21,7 @@ from service.db.tables import Job, JobData
 from service.db.unit_of_work import Unit
 from service.errors import BeingDeleted, Conflict, DataInUse, NotFound
 from service.principal import Principal
+from service.usecases.paging import Place, Sort, by_number
 from service.usecases.pinned_data import FIELD, references
 
 VERSIONS_READ, JOBS_SHOWN, OLD_SHOWN = 1_000, 5, 3
@@ -66,17 +67,13 @@ def publish(unit: Unit, name: str, manifest: DataManifest, number: int, caller: 
     return view(row), new
 
 
-def page(unit: Unit, name: str | None, before: int | None, limit: int) -> DataPage:
-    """Versions of one name, or of all names, with numbers below `before`, newest first. Raises NotFound."""
-    query = _versions(name) if name else select(DataVersion).order_by(DataVersion.number.desc())
-    if before is not None:
-        query = query.where(DataVersion.number < before)
-    rows = list(unit.session.scalars(query.limit(limit + 1)))
-    if name and not rows and before is None:
+def page(unit: Unit, name: str | None, sort: Sort, cursor: str | None, limit: int) -> DataPage:
+    """A page of the versions of one name, or of all names. Raises NotFound, BadParameter."""
+    query = select(DataVersion) if name is None else select(DataVersion).where(DataVersion.name == name)
+    found = by_number(unit, query, DataVersion.number, Place("data", sort, {"name": name}), cursor, limit)
+    if name and not found.rows and cursor is None:
         raise unknown(unit, DataReference(name))
-    more = len(rows) > limit
-    cursor = str(rows[limit - 1].number) if more else None
-    return DataPage(items=[view(row) for row in rows[:limit]], next_cursor=cursor)
+    return DataPage(items=[view(row) for row in found.rows], next_cursor=found.next_cursor)
 
 
 def find(unit: Unit, wanted: DataReference) -> DataVersion:

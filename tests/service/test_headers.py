@@ -36,7 +36,7 @@ def answers(api: Api, monkeypatch: pytest.MonkeyPatch) -> dict[str, httpx.Respon
     def broken(*_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("service.usecases.views.list_jobs", broken)
+    monkeypatch.setattr("service.usecases.job_list.page", broken)
     return {**found, "500": api.http.get("/v1/jobs")}
 
 

@@ -26,7 +26,8 @@ class Principal:
     """The caller. `name` appears in logs. `token_id`: None for tokens of the settings.
 
     `hold`: the held attempt, if the token is the token of an attempt. `machine`: the token is only for programs, and
-    cannot open a browser session.
+    cannot open a browser session. `project`: the project whose things it sees; None: all, for an administrator.
+    `queues`: the queues that it is bound to; None: all.
     """
 
     name: str
@@ -35,6 +36,8 @@ class Principal:
     expires_at: datetime | None = None
     hold: HeldAttempt | None = None
     machine: bool = False
+    project: str | None = None
+    queues: frozenset[str] | None = None
 
     @property
     def key(self) -> str:

@@ -21,6 +21,7 @@ from baton.domain.open_enums import (
     ShownStatus,
     ShownWorkerState,
 )
+from baton.domain.projects import DEFAULT
 from baton.domain.scalars import Real
 from baton.domain.wire import BestMetric, EpochRow, Message, Progress
 
@@ -77,7 +78,8 @@ class JobSummary(Message):
     `retries`: how often a user retried it after it had failed or was cancelled.
     `waiting_for`: why no worker trains a job that should run; it may change without a new version.
     `source`: the job that it was made from; None: from none.
-    `notes`: free text of its owners. `protected`: retention does not delete it.
+    `notes`: free text of its owners. `protected`: retention does not delete it. `owner`: the name of the token that
+    submitted it, `user` for BATON_TOKEN; None if an older service received it. `project`: the project that it is in.
     """
 
     id: str
@@ -113,6 +115,8 @@ class JobSummary(Message):
     source: JobSource | None = None
     notes: str | None = None
     protected: bool = False
+    owner: str | None = None
+    project: str = DEFAULT
 
 
 class JobView(JobSummary):

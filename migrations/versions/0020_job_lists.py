@@ -11,7 +11,7 @@ from alembic import op
 from migrations.indexes import create_index, drop_index, outside_transaction
 
 revision = "0020"
-down_revision = "0017"
+down_revision = "0018"
 branch_labels = None
 depends_on = None
 
@@ -21,6 +21,7 @@ UNLISTED = "metrics_listed IS NULL OR metrics_listed = 1 AND finished_at IS NOT 
 INDEXES = (
     ("ix_jobs_name_number", "jobs", ["name", "number"], None),
     ("ix_jobs_queue_number", "jobs", ["queue", "number"], None),
+    ("ix_jobs_owner_number", "jobs", ["owner", "number"], None),
     ("ix_jobs_created", "jobs", ["created_at", "number"], None),
     ("ix_jobs_ended_number", "jobs", ["finished_at", "number"], ENDED),
     ("ix_jobs_unlisted", "jobs", ["number"], UNLISTED),

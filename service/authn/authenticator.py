@@ -18,6 +18,7 @@ from sqlalchemy import Executable, or_, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from baton.domain.states import HELD_ATTEMPTS
+from baton.domain.tokens import Scope
 from service.authn.attempt_tokens import AttemptTokens
 from service.authn.failed_logins import FailedLogins
 from service.authn.secrets import digest, id_of, link_id, session_id
@@ -36,7 +37,9 @@ CACHE_SECONDS = 5.0
 
 KEPT = 10_000
 USED_EVERY = timedelta(minutes=10)
-TOKEN_COLUMNS = (ApiToken.name, ApiToken.scopes, ApiToken.expires_at, ApiToken.revoked_at)
+TOKEN_COLUMNS = (
+    ApiToken.name, ApiToken.scopes, ApiToken.expires_at, ApiToken.revoked_at, ApiToken.project, ApiToken.queues
+)  # fmt: skip
 NOW = db_now().label("now")
 log = logging.getLogger(__name__)
 
@@ -202,7 +205,7 @@ class Authenticator:
         seconds = _left(f"the token {row.name!r}", row.expires_at, row.now)
         if row.last_used_at is None or row.now - row.last_used_at > USED_EVERY:
             self._note_use(token_id, row.now)
-        return Principal(row.name, frozenset(row.scopes), token_id, row.expires_at), seconds
+        return _principal(row, token_id, row.expires_at), seconds
 
     def _session(self, name: str) -> tuple[Principal, float]:
         query = select(*TOKEN_COLUMNS, BrowserSession.token_id, BrowserSession.expires_at.label("ends_at"), NOW)
@@ -214,7 +217,7 @@ class Authenticator:
         if row.token_id is None:
             return replace(BOOTSTRAP, expires_at=row.ends_at), seconds
         _check_unrevoked(row.name, row.revoked_at)
-        return Principal(row.name, frozenset(row.scopes), row.token_id, row.ends_at), seconds
+        return _principal(row, row.token_id, row.ends_at), seconds
 
     def _check_claimant(self, hold: HeldAttempt) -> None:
         """Reject the attempt's token if the claim's token was revoked. Otherwise a thief of it could keep the job."""
@@ -238,6 +241,14 @@ class Authenticator:
                 session.execute(update(ApiToken).where(ApiToken.id == token_id, stale).values(last_used_at=now))
         except SQLAlchemyError as error:
             log.warning("the last use of token %s could not be recorded: %s", token_id, type(error).__name__)
+
+
+def _principal(row: Any, token_id: str, expires_at: datetime | None) -> Principal:
+    """The caller with the token whose columns are in `row`."""
+    scopes = frozenset(row.scopes)
+    project = None if Scope.ADMIN in scopes else row.project
+    queues = None if row.queues is None or project is None else frozenset(row.queues)
+    return Principal(row.name, scopes, token_id, expires_at, project=project, queues=queues)
 
 
 def _check_unrevoked(name: str, revoked_at: datetime | None) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, text
+from sqlalchemy import JSON, ForeignKey, Index, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.db.base import Base, Number
+from service.db.project_table import project_column
 
 UNREVOKED = text("revoked_at IS NULL")
 IS_UNREVOKED = text("tokens.revoked_at IS NULL")
@@ -17,7 +18,11 @@ Digest = String(64)
 
 
 class ApiToken(Base):
-    """An API token. `digest`: SHA-256 of its text, in hex. The text itself is not stored."""
+    """An API token. `digest`: SHA-256 of its text, in hex. The text itself is not stored.
+
+    `project`: the project that it belongs to; not used if it has the scope `admin`. `queues`: the queues that it is
+    bound to; None: all.
+    """
 
     __tablename__ = "tokens"
     __table_args__ = (
@@ -35,6 +40,8 @@ class ApiToken(Base):
     expires_at: Mapped[datetime | None]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    project: Mapped[str] = project_column()
+    queues: Mapped[list[str] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class BrowserSession(Base):

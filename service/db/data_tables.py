@@ -7,7 +7,9 @@ from datetime import datetime
 from sqlalchemy import BigInteger, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from baton.domain.projects import DEFAULT
 from service.db.base import UNHELD, Base, Number, one_of
+from service.db.project_table import IN_DEFAULT, ProjectName, project_column
 
 KINDS = ("file", "folder")
 NOT_HELD = text("0")
@@ -19,7 +21,8 @@ class DataObject(Base):
     `name`: the object's name, which contains a digest. `size` in bytes. `used_at`: when a client last sent the object,
     or got the answer that the store has it; the object is kept for a day after this time. `seen_at`: when the service
     last found the object in the store. `holders`: the number of manifests (for a pack), versions (for a manifest) or
-    bundles (at most one) that need it. `doomed_at`: when its deletion began; after this time no push may use it.
+    bundles (at most one of each project) that need it. `doomed_at`: when its deletion began; after this time no push
+    may use it.
     """
 
     __tablename__ = "data_objects"
@@ -47,7 +50,7 @@ class DataPart(Base):
 
 
 class DataVersion(Base):
-    """Pushed data. `number` grows with each push, so the newest version of a name has the highest.
+    """Pushed data of a project. `number` grows with each push, so the newest version of a name has the highest.
 
     `digest`: the digest of the manifest. `manifest`: the manifest's object. `last_used_at`: the time of the last push
     or submission of a job, or a later time at which an unfinished job needed the version.
@@ -56,8 +59,9 @@ class DataVersion(Base):
     __tablename__ = "data_versions"
     __table_args__ = (
         one_of("kind", KINDS),
-        UniqueConstraint("name", "digest"),
+        UniqueConstraint("project", "name", "digest"),
         Index("ix_data_versions_name_number", "name", "number"),
+        Index("ix_data_versions_project_number", "project", "number"),
         {"sqlite_autoincrement": True},
     )
 
@@ -71,17 +75,20 @@ class DataVersion(Base):
     created_at: Mapped[datetime]
     created_by: Mapped[str] = mapped_column(String(63))
     last_used_at: Mapped[datetime] = mapped_column(index=True)
+    project: Mapped[str] = project_column()
 
 
 class CodeBundle(Base):
-    """The code of users' programs. `digest`: SHA-256 of the archive. `bytes`: its size. `object`: the archive's object.
+    """The code of users' programs, once for each project that has it.
 
+    `digest`: SHA-256 of the archive. `bytes`: its size. `object`: the archive's object.
     `last_used_at`: the time of the last push or submission of a job, or a later time at which a job named it.
     """
 
     __tablename__ = "code_bundles"
 
-    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    project: Mapped[str] = mapped_column(ProjectName, primary_key=True, default=DEFAULT, server_default=IN_DEFAULT)
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True, index=True)
     object: Mapped[int] = mapped_column(Number, ForeignKey("data_objects.number"), index=True)
     files: Mapped[int]
     bytes: Mapped[int] = mapped_column(BigInteger)

@@ -56,13 +56,15 @@ from service.db.base import (
 from service.db.checkpoint_tables import Checkpoint, CheckpointCopy, Pointer
 from service.db.file_tables import Artifact, Garbage
 from service.db.list_tables import EventFeed, JobMetric
+from service.db.project_table import Project, project_column
 from service.db.series_tables import Series, SeriesPoint
 from service.db.types import Real, in_bytes
 from service.db.worker_table import Worker
 
 __all__ = (
     "Artifact", "Attempt", "Base", "Checkpoint", "CheckpointCopy", "Epoch", "Event", "EventFeed", "Garbage",
-    "IdempotencyKey", "Job", "JobData", "JobLabel", "JobMetric", "Pointer", "Series", "SeriesPoint", "Stage", "Worker",
+    "IdempotencyKey", "Job", "JobData", "JobLabel", "JobMetric", "Pointer", "Project", "Series", "SeriesPoint", "Stage",
+    "Worker",
 )  # fmt: skip
 NOTHING, NO_ITEMS, ZERO, ONE = text("'{}'"), text("'[]'"), text("0"), text("1")
 
@@ -79,8 +81,9 @@ class Job(Base):
     bundle that a program names. `retries`: how often a user retried it after its end. `protected`: retention does not
     delete it. `deleted_at`: when its deletion was ordered. From then on it is not shown, and the reconciler removes it.
     `source_job`: the job it was made from, which may be deleted. `source`: baton.domain.lineage.JobSource and `start`.
-    `logs_deleted_at`: when retention deleted its logs. A later attempt may have written others. `metrics_listed`: if
-    `job_metrics` has its metrics (service.usecases.job_metrics).
+    `logs_deleted_at`: when retention deleted its logs. A later attempt may have written others. `owner`: the name of
+    the token that submitted it; None in rows of an older service. `metrics_listed`: if `job_metrics` has its metrics
+    (service.usecases.job_metrics).
     """
 
     __tablename__ = "jobs"
@@ -89,6 +92,7 @@ class Job(Base):
         one_of("desired", DesiredState),
         one_of("priority", PRIORITIES),
         Index("ix_jobs_state_number", "state", "number"),
+        Index("ix_jobs_project_number", "project", "number"),
         Index("ix_jobs_sweep_at", "sweep_at"),
         Index("ix_jobs_wanted", "desired", "state", sqlite_where=WANTED, postgresql_where=WANTED),
         Index("ix_jobs_uncounted", "number", sqlite_where=UNCOUNTED, postgresql_where=UNCOUNTED),
@@ -101,6 +105,7 @@ class Job(Base):
         Index("ix_jobs_created", "created_at", "number"),
         Index("ix_jobs_name_number", in_bytes(column("name")), "number"),
         Index("ix_jobs_queue_number", "queue", "number"),
+        Index("ix_jobs_owner_number", "owner", "number"),
         Index("ix_jobs_unlisted", "number", sqlite_where=UNLISTED, postgresql_where=UNLISTED),
         {"sqlite_autoincrement": True},
     )
@@ -151,6 +156,8 @@ class Job(Base):
     source_job: Mapped[str | None] = mapped_column(Id)
     source: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     logs_deleted_at: Mapped[datetime | None]
+    project: Mapped[str] = project_column()
+    owner: Mapped[str | None] = mapped_column(String(63))
     metrics_listed: Mapped[int | None] = mapped_column(SmallInteger, default=1)
 
 
@@ -176,10 +183,14 @@ class JobData(Base):
 
 
 class IdempotencyKey(Base):
-    """The idempotency key of a submission. `body`: digest of the request body."""
+    """The idempotency key of a submission. `principal`: Principal.key of its caller; empty in rows of an older service.
+
+    `body`: digest of the request body.
+    """
 
     __tablename__ = "idempotency_keys"
 
+    principal: Mapped[str] = mapped_column(String(80), primary_key=True, default="", server_default=text("''"))
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     body: Mapped[str] = mapped_column(String(64))
     job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"), index=True)
@@ -210,6 +221,7 @@ class Attempt(Base):
     time in checkpoints. `interval_seconds`: between two checkpoints. `trouble`: a current failure that is retried.
     `recovers`: the attempt before this one was interrupted. `queue`, `needs_key`, `urgency`, `job_number`: the place of
     a queued attempt in its queue (service/usecases/queue_order.py). `urgency` is empty during a backoff.
+    `project`: the project of its job.
     """
 
     __tablename__ = "attempts"
@@ -231,12 +243,32 @@ class Attempt(Base):
             sqlite_where=WAITING,
             postgresql_where=WAITING,
         ),
+        Index(
+            "ix_attempts_waiting_of_project",
+            "queue",
+            "project",
+            "needs_key",
+            "urgency",
+            "job_number",
+            "not_before",
+            sqlite_where=WAITING,
+            postgresql_where=WAITING,
+        ),
         Index("ix_attempts_unplaced", "not_before", "queue", sqlite_where=UNPLACED, postgresql_where=UNPLACED),
         Index(
             "ix_attempts_dispatched",
             "queue",
             "urgency",
             "needs_key",
+            sqlite_where=DISPATCHED,
+            postgresql_where=DISPATCHED,
+        ),
+        Index(
+            "ix_attempts_dispatched_of_project",
+            "queue",
+            "project",
+            "needs_key",
+            "urgency",
             sqlite_where=DISPATCHED,
             postgresql_where=DISPATCHED,
         ),
@@ -280,6 +312,7 @@ class Attempt(Base):
     trouble: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     recovers: Mapped[bool | None]
     spec_version: Mapped[int | None]
+    project: Mapped[str] = project_column()
 
 
 class Epoch(Base):

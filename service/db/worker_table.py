@@ -8,12 +8,13 @@ from sqlalchemy import BigInteger, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from service.db.base import Base
+from service.db.project_table import ProjectName
 
 NO_ITEMS, ONE = text("'[]'"), text("1")
 
 
 class Worker(Base):
-    """The last reported state of a worker."""
+    """The last reported state of a worker. `project`: the project that its token is bound to; None: it serves all."""
 
     __tablename__ = "workers"
 
@@ -34,3 +35,4 @@ class Worker(Base):
     rests_why: Mapped[str | None] = mapped_column(Text)
     since: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+    project: Mapped[str | None] = mapped_column(ProjectName)

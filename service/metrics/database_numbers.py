@@ -29,7 +29,7 @@ from service.metrics.cleanup_backlog import backlog
 from service.metrics.counters import STEPS
 from service.usecases import attempt_totals, goodput, workers
 from service.usecases.attempt_limits import Limits
-from service.usecases.queue_backlog import lines
+from service.usecases.queue_backlog import LINE, Key, lines
 from service.usecases.startable_attempts import occupied
 from service.usecases.worker_demand import may_start
 
@@ -118,11 +118,10 @@ def _queues(unit: Unit, limits: Limits, now: datetime) -> dict[str, Queue]:
 
 def _count_placed(unit: Unit, limits: Limits, found: defaultdict[str, Queue], now: datetime) -> None:
     """Count the attempts that are not in a backoff, using only the index."""
-    line: tuple[Any, ...] = (Attempt.queue, Attempt.needs_key, Attempt.urgency)
-    query: Select[Any] = select(*line, func.count(), func.min(Attempt.not_before)).where(IS_WAITING).group_by(*line)
-    numbers: Counter[tuple[str, str, int]] = Counter()
-    for name, key, urgency, number, since in unit.session.execute(query):
-        numbers[name, key, urgency] = number
+    query: Select[Any] = select(*LINE, func.count(), func.min(Attempt.not_before)).where(IS_WAITING).group_by(*LINE)
+    numbers: Counter[Key] = Counter()
+    for name, *rest, number, since in unit.session.execute(query):
+        numbers[name, *rest] = number
         found[name].queued += number
         found[name].oldest = max(found[name].oldest, (now - since).total_seconds())
     session = unit.session

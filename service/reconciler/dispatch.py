@@ -20,10 +20,11 @@ from service.db.outage import away, busy, refused
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit, unlocked
 from service.reconciler import isolation as isolated
-from service.reconciler.dispatch_window import AGAIN, WINDOW, Key, outstanding, to_send
+from service.reconciler.dispatch_window import AGAIN, WINDOW, outstanding, to_send
 from service.reconciler.isolation import Isolation, Item
 from service.reconciler.rq_dispatch import AWAY, RqMessages
 from service.usecases.attempt_limits import Limits
+from service.usecases.queue_backlog import Key
 
 ACTOR = "conductor"
 FRESH = timedelta(seconds=1)
@@ -170,7 +171,7 @@ def _dispatched(session: Session, found: _List) -> Sequence[Row[Any]]:
 
 def _by_list(sent: Counter[Key], failed: set[str]) -> dict[str, _List]:
     found: dict[str, _List] = {}
-    for (queue, _, urgency), number in sent.items():
+    for (queue, *_, urgency), number in sent.items():
         priority = PRIORITIES[urgency // 2]
         name = rq_queue(queue, priority)
         if name not in failed:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from service.db.base import IS_DISPATCHED
 from service.db.tables import Attempt
 from service.usecases.attempt_limits import Limits
-from service.usecases.queue_backlog import Line, entries, lines
+from service.usecases.queue_backlog import LINE, Key, Line, entries, lines
 from service.usecases.startable_attempts import Startable, in_order
 
 WINDOW = 500
@@ -24,18 +24,15 @@ AGAIN = 2000
 """Maximum number of messages sent per pass for a line of jobs that ran before. These messages go to the front of a
 list, in addition to the window."""
 
-Key = tuple[str, str, int]
-
-_LINE: tuple[Any, ...] = (Attempt.queue, Attempt.needs_key, Attempt.urgency)
 # An attempt that an older release queued has no line until the reconciler places it, so it is left out.
 _OUTSTANDING: Select[Any] = (
-    select(*_LINE, func.count()).where(IS_DISPATCHED, Attempt.urgency.is_not(None)).group_by(*_LINE)
+    select(*LINE, func.count()).where(IS_DISPATCHED, Attempt.urgency.is_not(None)).group_by(*LINE)
 )
 
 
 def outstanding(session: Session) -> Counter[Key]:
     """How many attempts of each line have an unclaimed message in Redis."""
-    return Counter({(queue, key, urgency): number for queue, key, urgency, number in session.execute(_OUTSTANDING)})
+    return Counter({(*key,): number for *key, number in session.execute(_OUTSTANDING)})
 
 
 def to_send(session: Session, limits: Limits, sent: Counter[Key]) -> list[Startable]:

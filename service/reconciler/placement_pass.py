@@ -10,14 +10,14 @@ from typing import Any
 from sqlalchemy import Row, Select, Text, bindparam, cast, select, update
 from sqlalchemy.orm import Session
 
-from service.db.base import IS_UNPLACED, IS_WAITING
+from service.db.base import IS_UNPLACED
 from service.db.engine import Database
 from service.db.tables import Attempt, Job
 from service.db.types import db_now
 from service.db.unit_of_work import Unit, unlocked
 from service.reconciler.isolation import Isolation, Item, ready
 from service.usecases.attempt_limits import Limits
-from service.usecases.queue_backlog import stale_lines
+from service.usecases.queue_backlog import of_line, stale_lines
 from service.usecases.queue_order import key_of, requirements, urgency_of
 
 STEP = "placing"
@@ -56,8 +56,7 @@ def take_stale(database: Database, limits: Limits) -> None:
     with database.read() as session:
         stale = stale_lines(session, limits)[:STALE_LINES]
     for line in stale:
-        same = (Attempt.queue == line.queue, Attempt.needs_key == line.needs_key, Attempt.urgency == line.urgency)
-        some = select(Attempt.id).where(IS_WAITING, *same).order_by(Attempt.job_number).limit(BATCH)
+        some = select(Attempt.id).where(of_line(line)).order_by(Attempt.job_number).limit(BATCH)
         some = some.with_for_update(skip_locked=True)
         with database.write() as session:
             taken = update(Attempt).where(Attempt.id.in_(some)).values(urgency=None, needs_key=None)
@@ -67,7 +66,7 @@ def take_stale(database: Database, limits: Limits) -> None:
 def _unplaced() -> Select[*tuple[Any, ...]]:
     # Read needs and labels as text, so that invalid JSON is a failure of one job and not of the whole query.
     texts = (cast(Job.needs, Text).label("needs"), cast(Job.labels, Text).label("labels"))
-    of_job = (Job.number.label("job_number"), Job.queue, Job.priority, Job.spec_version)
+    of_job = (Job.number.label("job_number"), Job.queue, Job.project, Job.priority, Job.spec_version)
     columns = (Attempt.id, Attempt.job_id, Attempt.number, Attempt.not_before, Attempt.created_at)
     query = select(*columns, *of_job, *texts).join(Job, Job.id == Attempt.job_id).where(IS_UNPLACED)
     return query.where(ready(STEP, Attempt.id))
@@ -94,6 +93,7 @@ def _place(row: Row[Any], limits: Limits) -> dict[str, Any]:
         "of": row.id,
         "seen": row.not_before,
         "queue": row.queue,
+        "project": row.project,
         "needs_key": key_of(required, limits),
         "urgency": urgency_of(row.priority, row.number),
         "job_number": row.job_number,
@@ -102,7 +102,7 @@ def _place(row: Row[Any], limits: Limits) -> dict[str, Any]:
 
 def _write(database: Database, values: list[dict[str, Any]]) -> None:
     attempts = Attempt.__table__
-    names = ("queue", "needs_key", "urgency", "job_number")
+    names = ("queue", "project", "needs_key", "urgency", "job_number")
     # Skip attempts that got a new backoff meanwhile.
     same = (attempts.c.id == bindparam("of"), IS_UNPLACED, attempts.c.not_before == bindparam("seen"))
     query = update(attempts).where(*same).values({name: bindparam(name) for name in names})  # type: ignore[arg-type]

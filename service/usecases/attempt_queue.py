@@ -28,6 +28,7 @@ def queue_attempt(unit: Unit, job: Job, *, after: float, actor: str) -> Attempt:
         recovers=job.state == JobState.RECOVERING,
         queue=job.queue,
         job_number=job.number,
+        project=job.project,
     )
     if after <= 0 and not copying:
         place(attempt, job, limits_of(unit.session))

@@ -1,8 +1,8 @@
 """Reads the placed queued attempts line by line. No query here reads more rows than it returns.
 
-A line is the list of all placed attempts of one queue with the same requirements and urgency, in the order of their
-jobs. A skip scan (loose index scan), written as a recursive query, finds the lines. It needs one index lookup for each
-line, independent of the line's length.
+A line is the list of all placed attempts of one queue and project with the same requirements and urgency, in the order
+of their jobs. A skip scan (loose index scan), written as a recursive query, finds the lines. It needs one index lookup
+for each line, independent of the line's length.
 """
 
 from __future__ import annotations
@@ -32,8 +32,11 @@ job by job, until the reconciler places them again."""
 
 KNOWN = 4096
 _known: dict[tuple[tuple[str, ...], str], Requirements] = {}
+Key = tuple[str, str, str, int]
+"""The values of LINE."""
+
 _head, _before = shared_alias(Attempt), shared_alias(Attempt)
-LINE: tuple[Any, ...] = (Attempt.queue, Attempt.needs_key, Attempt.urgency)
+LINE: tuple[Any, ...] = (Attempt.queue, Attempt.project, Attempt.needs_key, Attempt.urgency)
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Line:
     """A line. `head`: its first attempt. `places`: limits that apply to its attempts. `alone`: it has one attempt."""
 
     queue: str
+    project: str
     needs_key: str
     urgency: int
     head: Entry
@@ -68,16 +72,16 @@ class Line:
         return self.urgency % 2 == 0
 
     @property
-    def key(self) -> tuple[str, str, int]:
+    def key(self) -> Key:
         """The unique key of the line."""
-        return self.queue, self.needs_key, self.urgency
+        return self.queue, self.project, self.needs_key, self.urgency
 
 
 def lines(session: Session, limits: Limits, queues: Collection[str] | None = None) -> list[Line]:
     """All lines of these queues, or of all queues if None. Each line has at least one attempt."""
     found = []
     for row in session.execute(_heads(None if queues is None else sorted(queues))):
-        head = Line(row.queue, row.needs_key, row.urgency, Entry(row.id, row.job_number, row.dispatched_at is not None))
+        head = _head_of(row)
         required = _required(session, limits, head)
         if required is not None:
             found.append(_line(head, required, limits))
@@ -90,13 +94,20 @@ def lines(session: Session, limits: Limits, queues: Collection[str] | None = Non
 
 def stale_lines(session: Session, limits: Limits) -> list[Line]:
     """Lines whose key was made when other labels had limits. Their attempts must be placed again."""
-    found = (Line(r.queue, r.needs_key, r.urgency, Entry(r.id, r.job_number, False)) for r in session.execute(_heads()))
+    found = map(_head_of, session.execute(_heads()))
     return [line for line in found if _required(session, limits, line) is None]
+
+
+def _head_of(row: Any) -> Line:
+    head = Entry(row.id, row.job_number, row.dispatched_at is not None)
+    return Line(row.queue, row.project, row.needs_key, row.urgency, head)
 
 
 def entries(session: Session, line: Line, most: int, *, after: int = -1, unsent: bool = False) -> list[Entry]:
     """The next attempts of the line, of jobs with numbers above `after`. `unsent`: only those not in Redis."""
-    query = select(Attempt.id, Attempt.job_number, Attempt.dispatched_at).where(_of(line), Attempt.job_number > after)
+    query = select(Attempt.id, Attempt.job_number, Attempt.dispatched_at).where(
+        of_line(line), Attempt.job_number > after
+    )
     if unsent:
         query = query.where(Attempt.dispatched_at.is_(None))
     rows = session.execute(query.order_by(Attempt.job_number).limit(most))
@@ -107,13 +118,13 @@ def count(session: Session, line: Line, most: int) -> int:
     """The number of attempts in the line, at most `most`."""
     if line.alone:
         return 1
-    some = select(literal(1)).select_from(Attempt).where(_of(line)).limit(most)
+    some = select(literal(1)).select_from(Attempt).where(of_line(line)).limit(most)
     return session.scalar(select(func.count()).select_from(some.subquery())) or 0
 
 
-def _of(line: Line) -> ColumnElement[bool]:
-    same = (Attempt.queue == line.queue, Attempt.needs_key == line.needs_key, Attempt.urgency == line.urgency)
-    return and_(IS_WAITING, *same)
+def of_line(line: Line) -> ColumnElement[bool]:
+    """The attempts of the line."""
+    return and_(IS_WAITING, *(column == value for column, value in zip(LINE, line.key, strict=True)))
 
 
 def _line(head: Line, required: Requirements, limits: Limits) -> Line:
@@ -142,7 +153,7 @@ def _read(session: Session, limits: Limits, line: Line, most: int) -> list[tuple
     columns = (Attempt.id, Attempt.job_number, Attempt.dispatched_at, Job.spec_version)
     # Read as text, so that invalid JSON is a failure of one job and not of the whole query.
     query = select(*columns, cast(Job.needs, Text).label("needs"), cast(Job.labels, Text).label("labels"))
-    query = query.join(Job, Job.id == Attempt.job_id).where(_of(line)).order_by(Attempt.job_number).limit(most)
+    query = query.join(Job, Job.id == Attempt.job_id).where(of_line(line)).order_by(Attempt.job_number).limit(most)
     found = []
     for row in session.execute(query):
         try:
@@ -168,17 +179,18 @@ def _heads_in(first: Sequence[Any], *, of_all: bool = False) -> Select[Any]:
     found = select(anchors.c.id).cte("heads", recursive=True)
     following = select(_behind(of_all=of_all)).select_from(found).join(_before, _before.id == found.c.id)
     found = found.union_all(following)
-    columns: tuple[Any, ...] = (_head.id, _head.queue, _head.needs_key, _head.urgency, _head.job_number)
+    columns: tuple[Any, ...] = (_head.id, _head.queue, _head.project, _head.needs_key, _head.urgency, _head.job_number)
     return select(*columns, _head.dispatched_at).select_from(found).join(_head, _head.id == found.c.id)
 
 
 def _behind(*, of_all: bool) -> Any:
     """The first attempt of the line that follows the line of `_before`."""
-    queue, key = Attempt.queue == _before.queue, Attempt.needs_key == _before.needs_key
+    queue, project = Attempt.queue == _before.queue, Attempt.project == _before.project
     # A separate lookup for each column, because for a row value SQLite uses only the first column of an index.
     following = [
-        _first(queue, key, Attempt.urgency > _before.urgency),
-        _first(queue, Attempt.needs_key > _before.needs_key),
+        _first(queue, project, Attempt.needs_key == _before.needs_key, Attempt.urgency > _before.urgency),
+        _first(queue, project, Attempt.needs_key > _before.needs_key),
+        _first(queue, Attempt.project > _before.project),
         *([_first(Attempt.queue > _before.queue)] if of_all else []),
     ]
     return func.coalesce(*following)

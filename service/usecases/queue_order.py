@@ -88,7 +88,7 @@ def place(attempt: Attempt, job: Job, limits: Limits) -> None:
     """Put the attempt into its queue: it may be claimed from now on. Raises ValueError for an unknown priority."""
     attempt.needs_key = key_of(requirements(job.needs, job.spec_version, job.labels, limits), limits)
     attempt.urgency = urgency_of(job.priority, attempt.number)
-    attempt.queue, attempt.job_number = job.queue, job.number
+    attempt.queue, attempt.project, attempt.job_number = job.queue, job.project, job.number
 
 
 def unplace(attempt: Attempt) -> None:

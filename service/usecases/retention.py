@@ -213,25 +213,26 @@ def logs_deleted(unit: Unit, job_ids: list[str]) -> None:
 def prune_rows(unit: Unit, kind: PruneKind, seconds: float, actor: Principal) -> bool:
     """Delete some rows of the service that are older. Returns whether there may be more."""
     key, found = _aged(unit, kind, seconds)
-    number = _deleted(unit, delete(key.class_).where(key.in_(found.limit(ROWS))))
+    number = _deleted(unit, delete(key[0].class_).where(tuple_(*key).in_(found.limit(ROWS))))
     if kind is PruneKind.AUDIT and number:
         text = f"{number} entries older than {_days(seconds)} days deleted (BATON_RETENTION_AUDIT)"
         audit.record(unit, "audit_pruned", actor, text, {"number": number})
     return number == ROWS
 
 
-def _aged(unit: Unit, kind: PruneKind, seconds: float) -> tuple[Any, Select[Any]]:
+def _aged(unit: Unit, kind: PruneKind, seconds: float) -> tuple[tuple[Any, ...], Select[Any]]:
     """The primary key of the table, and a query for its rows that are older."""
     cutoff = unit.now() - timedelta(seconds=seconds)
     if kind is PruneKind.AUDIT:
         # Numbers grow with time: the first entry that is not older ends the search, and no index on the time is needed.
         first = select(AuditEntry.number, AuditEntry.at).where(AuditEntry.number > 0).order_by(AuditEntry.number)
         oldest = first.limit(COUNTED).subquery()
-        return AuditEntry.number, select(oldest.c.number).where(oldest.c.at < cutoff).order_by(oldest.c.number)
+        return (AuditEntry.number,), select(oldest.c.number).where(oldest.c.at < cutoff).order_by(oldest.c.number)
     if kind is PruneKind.WORKERS:
         holds = exists().where(Attempt.worker == Worker.name, IS_LIVE)
-        return Worker.name, select(Worker.name).where(Worker.last_seen_at < cutoff, ~holds)
-    return IdempotencyKey.key, select(IdempotencyKey.key).where(IdempotencyKey.created_at < cutoff)
+        return (Worker.name,), select(Worker.name).where(Worker.last_seen_at < cutoff, ~holds)
+    of_caller: tuple[Any, ...] = (IdempotencyKey.principal, IdempotencyKey.key)
+    return of_caller, select(*of_caller).where(IdempotencyKey.created_at < cutoff)
 
 
 def preview(unit: Unit, retention: Retention) -> list[PrunedView]:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from baton.domain.code_bundle import bundle_digest
 from baton.domain.lenient_reading import mapping
+from baton.domain.projects import DEFAULT
 from baton.domain.spec import AnySpec, JobSpec, ProgramJobSpec, dump_spec, spec_version
 from baton.domain.states import DesiredState, JobState
 from service.db import audit
@@ -72,7 +74,7 @@ def submit_once(
             return None
         with database.read() as session:
             unit = Unit(session)
-            job = submitted_before(unit, repeatable.key, repeatable.digest)
+            job = submitted_before(unit, caller, repeatable.key, repeatable.digest)
             return None if job is None else show(unit, job)
 
     if (before := known()) is not None:
@@ -83,10 +85,10 @@ def submit_once(
     try:
         with database.write() as session:
             unit = Unit(session)
-            job = submit(unit, wanted.spec, caller.name, wanted.origin)
+            job = submit(unit, wanted.spec, caller, wanted.origin)
             audit.record(unit, "job_submitted", caller, f"job {job.name} submitted", subject=job.id)
             if repeatable.key is not None:
-                remember(unit, repeatable.key, repeatable.digest, job)
+                remember(unit, caller, repeatable.key, repeatable.digest, job)
             return show(unit, job), True
     except IntegrityError:
         # On PostgreSQL another submission with the same key may commit between the two transactions.
@@ -95,9 +97,15 @@ def submit_once(
         return before, False
 
 
-def submitted_before(unit: Unit, key: str, digest: str) -> Job | None:
-    """The job that was submitted with the key, if any. Raises KeyReused for another body, or if the job was deleted."""
-    row = unit.session.get(IdempotencyKey, key)
+def submitted_before(unit: Unit, caller: Principal, key: str, digest: str) -> Job | None:
+    """The job that this caller submitted with the key, if any.
+
+    Raises KeyReused for another body, or if the job was deleted. A key that an older service stored counts for every
+    caller, because it has no principal.
+    """
+    of_caller = IdempotencyKey.principal.in_([caller.key, ""])
+    query = select(IdempotencyKey).where(IdempotencyKey.key == key, of_caller)
+    row = unit.session.scalar(query.order_by(IdempotencyKey.principal.desc()).limit(1))
     if row is None:
         return None
     if row.body != digest:
@@ -108,14 +116,14 @@ def submitted_before(unit: Unit, key: str, digest: str) -> Job | None:
     return job
 
 
-def submit(unit: Unit, spec: AnySpec, actor: str, origin: Origin | None = None) -> Job:
+def submit(unit: Unit, spec: AnySpec, caller: Principal, origin: Origin | None = None) -> Job:
     """Insert a job with its labels and queue its first attempt. A classifier gets its stages, a program its data.
 
     `origin`: the job that it is made from. Raises SpecError if its data or code is unknown, or `origin` cannot be used.
     """
     now, spec = unit.now(), pushed_data.pin(unit, spec)
     code_bundles.pin(unit, spec)
-    job = _job(spec, now)
+    job = _job(spec, caller, now)
     copies = [] if origin is None else origins.derive(unit, job, spec, origin)
     unit.session.add(job)
     unit.session.flush()
@@ -128,8 +136,8 @@ def submit(unit: Unit, spec: AnySpec, actor: str, origin: Origin | None = None) 
         unit.session.add_all(_stages(job, spec))
     made_from = {"source": job.source_job} if origin is not None else {}
     text = f"job {spec.name} submitted" + _made_from(job)
-    unit.event(job, "submitted", actor, text, queue=spec.queue, priority=spec.priority, **made_from)
-    queue_attempt(unit, job, after=0.0, actor=actor)
+    unit.event(job, "submitted", caller.name, text, queue=spec.queue, priority=spec.priority, **made_from)
+    queue_attempt(unit, job, after=0.0, actor=caller.name)
     return job
 
 
@@ -141,13 +149,13 @@ def _made_from(job: Job) -> str:
     return f", from step {point['global_step']} of {name}" if point else f", a clone of {name}"
 
 
-def remember(unit: Unit, key: str, digest: str, job: Job) -> None:
-    """Store the key. Its primary key makes the second of two concurrent submissions fail."""
-    unit.session.add(IdempotencyKey(key=key, body=digest, job_id=job.id, created_at=unit.now()))
+def remember(unit: Unit, caller: Principal, key: str, digest: str, job: Job) -> None:
+    """Store the caller's key. Its primary key makes the second of two concurrent submissions fail."""
+    unit.session.add(IdempotencyKey(principal=caller.key, key=key, body=digest, job_id=job.id, created_at=unit.now()))
     unit.session.flush()
 
 
-def _job(spec: AnySpec, now: datetime) -> Job:
+def _job(spec: AnySpec, caller: Principal, now: datetime) -> Job:
     code = spec.program.code if isinstance(spec, ProgramJobSpec) else None
     return Job(
         id=new_id(),
@@ -174,6 +182,8 @@ def _job(spec: AnySpec, now: datetime) -> Job:
         metrics={},
         results={},
         created_at=now,
+        project=caller.project or DEFAULT,
+        owner=caller.name,
     )
 
 

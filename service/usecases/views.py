@@ -146,6 +146,8 @@ def _job_view(job: Job, parts: _Parts, now: datetime, shape: type[_Shape]) -> _S
             "events": job.events,
             "notes": job.notes,
             "protected": job.protected,
+            "owner": job.owner,
+            "project": job.project,
         },
         BLANK,
     )

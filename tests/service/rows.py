@@ -34,14 +34,18 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "jobs": [
         {**_JOB, "id": JOBS[0], "state": "paused", "desired": "pause", "source_job": JOBS[1],
          "source": {"kind": "from"}},
-        {**_JOB, "id": JOBS[1], "state": "running", "desired": "run", "data": "photos@sha256:" + "1" * 64},
+        {**_JOB, "id": JOBS[1], "state": "running", "desired": "run", "data": "photos@sha256:" + "1" * 64,
+         "owner": "ci", "project": "vision"},
     ],
     "job_labels": [{"job_number": 1, "key": "a", "value": "b"}],
     "job_metrics": [{"job_number": 1, "name": "best:val_loss", "value": 0.25}],
     # The migration writes the row of this table.
     "event_feed": [],
     "job_data": [{"job_number": 1, "name": "train", "reference": "photos@sha256:" + "2" * 64}],
-    "idempotency_keys": [{"key": "k", "body": "d" * 64, "job_id": JOBS[0], "created_at": TIME}],
+    "projects": [
+        {"name": "vision", "created_at": TIME, "created_by": "user", "max_attempts": 2, "max_data_bytes": 2**40}
+    ],
+    "idempotency_keys": [{"principal": "user", "key": "k", "body": "d" * 64, "job_id": JOBS[0], "created_at": TIME}],
     "stages": [
         {"job_id": job, "stage": 1, "name": "one", "state": "active", "epochs": 2, "image_size": 16, "batch_size": 64}
         for job in JOBS
@@ -92,6 +96,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         }
     ],
     "data_parts": [{"whole": 1, "part": 2}],
+    "project_objects": [{"project": "vision", "object": 2, "used_at": TIME}],
     "data_versions": [
         {
             "name": "photos", "digest": "1" * 64, "manifest": 1, "kind": "folder", "files": 3, "bytes": 2**40,
@@ -101,7 +106,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "workers": [
         {
             "name": "w1", "host": "box", "pid": 2**40, "version": "1", "device": "cpu", "queues": ["default"],
-            "busy": False, "last_seen_at": TIME,
+            "busy": False, "last_seen_at": TIME, "project": "vision",
         }
     ],
     "leaders": [{"name": "conductor", "holder": "box:7", "term": 2**40, "expires_at": TIME}],
@@ -122,7 +127,7 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "tokens": [
         {
             "id": "0123456789ab", "name": "ci", "digest": "d" * 64, "scopes": ["read", "submit"], "created_at": TIME,
-            "created_by": "user", "expires_at": "2026-02-01 00:00:00.000000",
+            "created_by": "user", "queues": ["default"], "expires_at": "2026-02-01 00:00:00.000000",
         }
     ],
     "sessions": [{"id": "e" * 64, "token_id": "0123456789ab", "created_at": TIME, "expires_at": TIME}],

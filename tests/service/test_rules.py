@@ -46,6 +46,7 @@ from service.db.engine import Database, open_engine
 from service.db.tables import Attempt, Checkpoint, Event
 from service.db.unit_of_work import Unit
 from service.errors import Conflict
+from service.principal import BOOTSTRAP
 from service.reconciler import enforcement
 from service.usecases import attempt_outcomes, checkpoints, job_control, leases
 from service.usecases.leases import Terms
@@ -132,7 +133,7 @@ class Rules(RuleBasedStateMachine):
 
     def _submit(self, failures: int, patience: int) -> Book:
         retry = {"max_failures": failures, "max_attempts_without_progress": patience, "backoff": 60.0}
-        job_id = self._write(lambda unit: submit(unit, parse_spec(spec(retry=retry)), "user").id)
+        job_id = self._write(lambda unit: submit(unit, parse_spec(spec(retry=retry)), BOOTSTRAP).id)
         book = Book(job_id, failures, patience)
         self.all.append(book)
         return book

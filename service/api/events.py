@@ -12,7 +12,7 @@ from fastapi.sse import EventSourceResponse
 
 from baton.domain.views import EventPage, FeedPage
 from service.api.accepted_types import JSON, prefers
-from service.api.auth import READ, still_admitted
+from service.api.auth import READ, Caller, still_admitted
 from service.api.context import Services
 from service.api.dependencies import Ctx, Cursor, JobId, guarded_router, sort_by
 from service.api.problems import responses
@@ -85,6 +85,7 @@ async def list_events(
 @router.get("/events", dependencies=[READ], response_model=FeedPage, responses=FEED_ANSWERS)
 async def list_all_events(
     ctx: Ctx,
+    caller: Caller,
     request: Request,
     after: Annotated[int, Query(ge=0, le=2**53, description="Only events after this number")] = 0,
     sort: Annotated[str, *sort_by("number")] = "number",
@@ -107,7 +108,7 @@ async def list_all_events(
         return _sent(await run_in_threadpool(page))
     given = "last-event-id" in request.headers
     start = last_event_id if given else after if "after" in request.query_params else None
-    return EventSourceResponse(_while_admitted(request, ctx.all_events.stream(start)), headers=HEADERS)
+    return EventSourceResponse(_while_admitted(request, ctx.all_events.stream(start, caller.project)), headers=HEADERS)
 
 
 def _sent(page: EventPage | FeedPage) -> Response:

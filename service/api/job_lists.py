@@ -10,7 +10,9 @@ from fastapi import Query, Response
 from pydantic import AfterValidator
 
 from baton.domain.metric_names import METRIC_NAME
+from baton.domain.projects import PROJECT_NAME
 from baton.domain.queues import QUEUE
+from baton.domain.tokens import TOKEN_NAME
 from baton.domain.views import (
     AttemptView,
     CheckpointView,
@@ -99,6 +101,10 @@ def list_jobs(  # noqa: PLR0913, PLR0917  # one for each filter
     ] = [],  # noqa: B006
     name: NameFilter | None = None,
     queue: Annotated[str | None, Query(pattern=QUEUE)] = None,
+    owner: Annotated[
+        str | None, Query(pattern=TOKEN_NAME, description="The name of the token that submitted it")
+    ] = None,
+    project: Annotated[str | None, Query(pattern=PROJECT_NAME)] = None,
     created_after: Time | None = None,
     created_before: Time | None = None,
     ended_after: Time | None = None,
@@ -123,16 +129,18 @@ def list_jobs(  # noqa: PLR0913, PLR0917  # one for each filter
     by the last epoch, `metric:best:NAME` by the best one.
     """
     wanted = JobQuery(
-        tuple(status),
-        tuple(label),
-        name,
-        queue,
-        created_after,
-        created_before,
-        ended_after,
-        ended_before,
-        tuple(map(_bound, metric)),
-        Sort.parse(sort),
+        statuses=tuple(status),
+        labels=tuple(label),
+        name=name,
+        queue=queue,
+        owner=owner,
+        project=project,
+        created_after=created_after,
+        created_before=created_before,
+        ended_after=ended_after,
+        ended_before=ended_before,
+        metrics=tuple(map(_bound, metric)),
+        sort=Sort.parse(sort),
     )
     with ctx.database.read() as session:
         unit, summary = Unit(session), view == "summary"

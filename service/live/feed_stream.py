@@ -19,7 +19,7 @@ from service.db.outage import away
 from service.db.unit_of_work import Unit
 from service.live.change_poller import ChangePoller
 from service.live.event_stream import HEARTBEAT_SECONDS, PAGE, RECONNECT_MILLISECONDS
-from service.usecases.event_feed import feed_batch, last_number
+from service.usecases.event_feed import feed_part, last_number
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,18 @@ class FeedStream:
 
     def __init__(self, database: Database, watch: ChangePoller) -> None:
         self._database, self._watch = database, watch
-        self._reading: dict[int, asyncio.Task[_Part]] = {}
+        self._reading: dict[tuple[str | None, int], asyncio.Task[_Part]] = {}
 
-    async def stream(self, after: int | None) -> AsyncGenerator[bytes]:
-        """Send the events after number `after`, until the service stops. None: only new events."""
+    async def stream(self, after: int | None, project: str | None) -> AsyncGenerator[bytes]:
+        """Send the events after number `after`, until the service stops. None: only new events.
+
+        `project`: only those of its jobs; None: those of all.
+        """
         yield format_sse_event(retry=RECONNECT_MILLISECONDS)
         try:
             last = await run_in_threadpool(self._newest) if after is None else after
             while not self._watch.closing:
-                part = await self._part(last)
+                part = await self._part(project, last)
                 if part.data:
                     yield part.data
                 last = part.last
@@ -54,25 +57,23 @@ class FeedStream:
             if not away(error):
                 raise  # otherwise the reader reconnects with the number of its last event
 
-    async def _part(self, after: int) -> _Part:
-        task = self._reading.get(after)
+    async def _part(self, project: str | None, after: int) -> _Part:
+        key = (project, after)
+        task = self._reading.get(key)
         if task is None:
-            task = self._reading[after] = asyncio.create_task(run_in_threadpool(self._read, after))
-            task.add_done_callback(lambda _: self._reading.pop(after, None))
+            task = self._reading[key] = asyncio.create_task(run_in_threadpool(self._read, project, after))
+            task.add_done_callback(lambda _: self._reading.pop(key, None))
         return await asyncio.shield(task)  # a reader that disconnects must not cancel the read for the others
 
     def _newest(self) -> int:
         with self._database.read() as session:
             return last_number(Unit(session))
 
-    def _read(self, after: int) -> _Part:
+    def _read(self, project: str | None, after: int) -> _Part:
         with self._database.read() as session:
-            unit = Unit(session)
-            newest, found = last_number(unit), feed_batch(unit, after, PAGE)
+            found = feed_part(Unit(session), after, PAGE, project)
         data = b"".join(
             format_sse_event(id=str(event.number), event=event.kind, data_str=event.model_dump_json())
             for event in found.events
         )
-        # Without events, all up to `newest` belong to jobs that are gone: the reader need not wait for them again.
-        last = found.events[-1].number if found.events else max(after, newest)
-        return _Part(data, last, found.more)
+        return _Part(data, found.last, found.more)

@@ -14,23 +14,25 @@ Within a pass, events have the order of their times, and those of one job the or
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import Select, bindparam, func, select, update
 
 from baton.domain.views import FeedEvent, FeedPage
 from service.db.base import IS_FED, IS_UNFED
 from service.db.tables import Event, EventFeed, Job
 from service.db.unit_of_work import Unit
-from service.usecases.events import Fitting, event_view, that_fit
-from service.usecases.paging import Place, Sort, directed
+from service.usecases.events import PAGE_BYTES, event_view, size_of
+from service.usecases.paging import Place, Sort, directed, visible
 
 BATCH = 500
 """The most events that one transaction numbers."""
 
+CHUNK, SCANNED = 100, 2000
+"""Bounds of one read: rows of one query, and rows in all, of which the caller may not see some."""
+
 FIRST = 1
-# No join: PostgreSQL may begin it with the jobs. This is looked up for each event.
-_NAME = select(Job.name).where(Job.id == Event.job_id, Job.deleted_at.is_(None)).scalar_subquery()
 _UPDATE = (
     update(Event)
     .where(Event.job_id == bindparam("of_job"), Event.sequence == bindparam("of_sequence"))
@@ -40,7 +42,7 @@ _UPDATE = (
 
 def number_events(unit: Unit, most: int = BATCH) -> int:
     """Number events that have no number yet, oldest first. Returns how many: `most` if others may be left."""
-    feed = unit.session.scalars(select(EventFeed).where(EventFeed.id == FIRST).with_for_update()).one()
+    feed = unit.session.scalar(select(EventFeed).where(EventFeed.id == FIRST).with_for_update()) or _begin(unit)
     query = select(Event.job_id, Event.sequence, Event.at).where(IS_UNFED)
     rows = unit.session.execute(query.order_by(Event.at, Event.job_id, Event.sequence).limit(most)).all()
     if not rows:
@@ -52,6 +54,15 @@ def number_events(unit: Unit, most: int = BATCH) -> int:
     feed.last += len(changes)
     unit.session.connection().execute(_UPDATE, changes)
     return len(changes)
+
+
+def _begin(unit: Unit) -> EventFeed:
+    """The row with the last number, if it was lost. Another process may insert it first: the next pass then goes on."""
+    newest = unit.session.scalar(select(Event.feed).where(IS_FED).order_by(Event.feed.desc()).limit(1))
+    feed = EventFeed(id=FIRST, last=newest or 0)
+    unit.session.add(feed)
+    unit.session.flush()
+    return feed
 
 
 def _in_order(rows: Sequence[Any]) -> list[Any]:
@@ -75,29 +86,60 @@ def unnumbered(unit: Unit) -> int:
     return unit.session.scalar(select(func.count()).select_from(some)) or 0
 
 
+@dataclass(frozen=True)
+class Part:
+    """A part of the feed. `last`: the number up to which it was read. `more`: events follow that were not read."""
+
+    events: list[FeedEvent]
+    last: int
+    more: bool
+
+
 def feed_page(unit: Unit, after: int, sort: Sort, cursor: str | None, limit: int) -> FeedPage:
     """A page of the events after number `after`: at most `limit` and about PAGE_BYTES. Raises BadParameter."""
     place = Place("feed", sort)
     key = place.key(cursor, int)
-    found = _read(unit, after, key[0] if key else None, sort, limit)
-    return FeedPage(items=found.events, next_cursor=place.cursor(found.events[-1].number) if found.more else None)
+    found = _read(unit, after, key[0] if key else None, sort, limit, visible(unit))
+    return FeedPage(items=found.events, next_cursor=place.cursor(found.last) if found.more else None)
 
 
-def feed_batch(unit: Unit, after: int, limit: int) -> Fitting[FeedEvent]:
-    """The events after number `after`, oldest first: at most `limit` and about PAGE_BYTES."""
-    return _read(unit, after, None, Sort("number", descending=False), limit)
+def feed_part(unit: Unit, after: int, limit: int, project: str | None) -> Part:
+    """The events after number `after`, oldest first: at most `limit` and about PAGE_BYTES.
+
+    `project`: only those of its jobs; None: those of all.
+    """
+    newest = last_number(unit)
+    found = _read(unit, after, None, Sort("number", descending=False), limit, project)
+    # Without more events, all up to `newest` are of jobs that are gone or not visible: nobody needs to look again.
+    return found if found.more else Part(found.events, max(found.last, newest), more=False)
 
 
-def _read(unit: Unit, after: int, key: int | None, sort: Sort, limit: int) -> Fitting[FeedEvent]:
-    def read(last: FeedEvent | None, rows: int) -> list[FeedEvent]:
-        query = select(Event, _NAME).where(IS_FED, _NAME.is_not(None), Event.feed > after)
-        if (bound := last.number if last else key) is not None:
-            query = query.where(Event.feed < bound if sort.descending else Event.feed > bound)
-        found = unit.session.execute(query.order_by(directed(Event.feed, sort)).limit(rows))
-        return [_view(row, name) for row, name in found]
+def _read(unit: Unit, after: int, key: int | None, sort: Sort, limit: int, project: str | None) -> Part:
+    events: list[FeedEvent] = []
+    size, last, scanned = 0, after if key is None else key, 0
+    while scanned < SCANNED:
+        query = _rows(after, key if not scanned else last, sort, project)
+        rows = unit.session.execute(query.limit(CHUNK)).all()
+        for row, name in rows:
+            if name is not None:
+                view = FeedEvent(**event_view(row).model_dump(), number=row.feed, job_id=row.job_id, job_name=name)
+                size += size_of(view)
+                if len(events) == limit or (events and size > PAGE_BYTES):
+                    return Part(events, last, more=True)
+                events.append(view)
+            last = row.feed
+        scanned += len(rows)
+        if len(rows) < CHUNK:
+            return Part(events, last, more=False)
+    return Part(events, last, more=True)
 
-    return that_fit(read, limit)
 
-
-def _view(row: Event, name: str) -> FeedEvent:
-    return FeedEvent(**event_view(row).model_dump(), number=row.feed, job_id=row.job_id, job_name=name)
+def _rows(after: int, key: int | None, sort: Sort, project: str | None) -> Select[Any]:
+    """Events, with the names of their jobs; without the name if the job is being deleted, or of another project."""
+    name = select(Job.name).where(Job.id == Event.job_id, Job.deleted_at.is_(None))
+    if project is not None:
+        name = name.where(Job.project == project)
+    query = select(Event, name.scalar_subquery()).where(IS_FED, Event.feed > after)
+    if key is not None:
+        query = query.where(Event.feed < key if sort.descending else Event.feed > key)
+    return query.order_by(directed(Event.feed, sort))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
 from sqlalchemy import select
 
@@ -20,14 +19,13 @@ PAGE_BYTES = 1 << 20
 """Approximate maximum size of a page or a part of a stream. A larger single event is sent alone."""
 
 FIRST_ROWS, ROW_BYTES = 32, 200
-_E = TypeVar("_E", bound=EventView)
 
 
 @dataclass(frozen=True)
-class Fitting(Generic[_E]):
+class Fitting:
     """Events that fit on a page, in order. `more`: others follow."""
 
-    events: list[_E]
+    events: list[EventView]
     more: bool
 
 
@@ -66,31 +64,31 @@ def event_batch(unit: Unit, job_id: str, after: int, limit: int) -> Batch:
     return Batch(found.events, found.more, ended)
 
 
-def _oldest_first(unit: Unit, job_id: str, after: int, limit: int) -> Fitting[EventView]:
+def _oldest_first(unit: Unit, job_id: str, after: int, limit: int) -> Fitting:
     def read(last: EventView | None, rows: int) -> list[EventView]:
         query = select(Event).where(Event.job_id == job_id, Event.sequence > (last.sequence if last else after))
         return [event_view(row) for row in unit.session.scalars(query.order_by(Event.sequence).limit(rows))]
 
-    return that_fit(read, limit)
+    return _that_fit(read, limit)
 
 
-def _newest_first(unit: Unit, job_id: str, after: int, before: int | None, limit: int) -> Fitting[EventView]:
+def _newest_first(unit: Unit, job_id: str, after: int, before: int | None, limit: int) -> Fitting:
     def read(last: EventView | None, rows: int) -> list[EventView]:
         query = select(Event).where(Event.job_id == job_id, Event.sequence > after)
         if (bound := last.sequence if last else before) is not None:
             query = query.where(Event.sequence < bound)
         return [event_view(row) for row in unit.session.scalars(query.order_by(Event.sequence.desc()).limit(rows))]
 
-    return that_fit(read, limit)
+    return _that_fit(read, limit)
 
 
-def that_fit(read: Callable[[_E | None, int], Sequence[_E]], limit: int) -> Fitting[_E]:
+def _that_fit(read: Callable[[EventView | None, int], Sequence[EventView]], limit: int) -> Fitting:
     """At most `limit` events, and about PAGE_BYTES.
 
     `read(last, rows)`: at most so many events, those that follow the event `last`, or the first ones. It is called with
     few rows first, because events may be large.
     """
-    events: list[_E] = []
+    events: list[EventView] = []
     size, more, fits = 0, True, True
     while more and fits and len(events) < limit:
         rows = min(limit - len(events), _rows_that_fit(len(events), size))
@@ -108,14 +106,19 @@ def _rows_that_fit(count: int, size: int) -> int:
     return max(1, (PAGE_BYTES - size) * count // size) if count else FIRST_ROWS
 
 
-def _fitting(read: list[_E], size: int, at_least: int) -> tuple[list[_E], int]:
+def _fitting(read: list[EventView], size: int, at_least: int) -> tuple[list[EventView], int]:
     """The events that fit on the page (always the first `at_least`), and the page's new size in bytes."""
     for number, view in enumerate(read):
-        own = ROW_BYTES + len(json.dumps(view.message)) + len(json.dumps(view.data))
+        own = size_of(view)
         if number >= at_least and size + own > PAGE_BYTES:
             return read[:number], size
         size += own
     return read, size
+
+
+def size_of(view: EventView) -> int:
+    """About the bytes of an event in an answer."""
+    return ROW_BYTES + len(json.dumps(view.message)) + len(json.dumps(view.data))
 
 
 def event_view(row: Event) -> EventView:

@@ -14,7 +14,7 @@ All three return the same jobs in the same order, so a list may change the way b
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -29,7 +29,7 @@ from service.db.unit_of_work import Unit
 from service.usecases.job_conditions import Between, Condition, Equal, MetricBound, NamePrefix, Ordered, Span
 from service.usecases.job_filters import LAST
 from service.usecases.job_query import CREATED, ENDED, METRIC, NAME, STATUS, JobQuery
-from service.usecases.paging import Rows, directed
+from service.usecases.paging import Place, Rows, directed, visible
 
 FEW = 1000
 """The most jobs that are sorted for a page."""
@@ -50,7 +50,10 @@ def page(unit: Unit, wanted: JobQuery, cursor: str | None, limit: int, *, with_s
 
     `with_spec`: whether to read the specs, which are large.
     """
-    return _Page(unit, wanted, _key(wanted, cursor), limit, with_spec).find()
+    key, project = _key(wanted, cursor), visible(unit)
+    if project is not None and wanted.project not in {None, project}:
+        return Rows([], None)
+    return _Page(unit, replace(wanted, project=project or wanted.project), wanted.place, key, limit, with_spec).find()
 
 
 def _key(wanted: JobQuery, cursor: str | None) -> Key | None:
@@ -83,6 +86,7 @@ def _moment(text: str) -> datetime:
 class _Page:
     unit: Unit
     wanted: JobQuery
+    place: Place
     key: Key | None
     limit: int
     with_spec: bool
@@ -265,7 +269,7 @@ class _Page:
     def _cursor(self, key: Key) -> str:
         """The cursor after the row with this key. Its last part is the job's number."""
         *others, number = key
-        return self.wanted.place.cursor(*map(_text, others), number)
+        return self.place.cursor(*map(_text, others), number)
 
 
 def _text(value: Any) -> str:

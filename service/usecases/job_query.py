@@ -37,6 +37,8 @@ class JobQuery:
     labels: tuple[str, ...] = ()
     name: str | None = None
     queue: str | None = None
+    owner: str | None = None
+    project: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
     ended_after: datetime | None = None
@@ -61,6 +63,10 @@ class JobQuery:
             yield Equal(Job.name, self.name)
         if self.queue is not None:
             yield Equal(Job.queue, self.queue)
+        if self.owner is not None:
+            yield Equal(Job.owner, self.owner)
+        if self.project is not None:
+            yield Equal(Job.project, self.project)
         if self.statuses:
             yield AnyStatus(tuple(dict.fromkeys(self.statuses)))
         if self.name is not None and self.name.endswith("*"):

@@ -179,3 +179,9 @@ def in_memory(
     if after is not None:
         rows = [one for one in rows if (key(one) < after if place.sort.descending else key(one) > after)]
     return cut(rows, limit, lambda one: place.cursor(*key(one)))
+
+
+def visible(unit: Unit) -> str | None:
+    """The only project whose things the caller may see; None: all."""
+    found: str | None = unit.session.info.get("project")
+    return found

@@ -77,6 +77,7 @@ lint: $(DEV) ## Check style, formatting, types, import directions and lock files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.async_client --check
 	$(BIN)/python scripts/check_locks.py
 
 audit: $(DEV) ## Check each locked version for known vulnerabilities (needs the network; exit status 1 if one is found)

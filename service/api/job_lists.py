@@ -100,6 +100,7 @@ def list_jobs(  # noqa: PLR0913, PLR0917  # one for each filter
         list[LabelFilter], Query(max_length=10, description="All of these labels, as key:value; can be repeated")
     ] = [],  # noqa: B006
     name: NameFilter | None = None,
+    id: Annotated[str | None, Query(pattern=r"^[0-9a-f]{1,32}$", description="The beginning of the id")] = None,
     queue: Annotated[str | None, Query(pattern=QUEUE)] = None,
     owner: Annotated[
         str | None, Query(pattern=TOKEN_NAME, description="The name of the token that submitted it")
@@ -132,6 +133,7 @@ def list_jobs(  # noqa: PLR0913, PLR0917  # one for each filter
         statuses=tuple(status),
         labels=tuple(label),
         name=name,
+        id=id,
         queue=queue,
         owner=owner,
         project=project,

@@ -112,6 +112,21 @@ class NamePrefix:
 
 
 @dataclass(frozen=True)
+class IdPrefix:
+    """The id begins with some hex digits."""
+
+    prefix: str
+
+    def holds(self) -> ColumnElement[bool]:
+        """As a filter of rows of `jobs`."""
+        return and_(Job.id >= self.prefix, Job.id < self.prefix + "g")
+
+    def numbers(self) -> Select[Any]:
+        """The numbers of its jobs, in no order."""
+        return select(Job.number.label("number")).where(self.holds())
+
+
+@dataclass(frozen=True)
 class Label:
     """The job has a label with a value."""
 

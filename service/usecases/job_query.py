@@ -13,6 +13,7 @@ from service.usecases.job_conditions import (
     Between,
     Condition,
     Equal,
+    IdPrefix,
     Label,
     MetricBound,
     NamePrefix,
@@ -30,12 +31,13 @@ class JobQuery:
     """A job list: the jobs that match all of the conditions. Times without a bound, names and so on are None.
 
     `statuses`: any of them. `labels`: all of them, as `key:value`. `name`: with `*` at the end, the beginning of the
-    name. `metrics`: see service.usecases.job_metrics for their names.
+    name. `id`: the beginning of the id. `metrics`: see service.usecases.job_metrics for their names.
     """
 
     statuses: tuple[Status, ...] = ()
     labels: tuple[str, ...] = ()
     name: str | None = None
+    id: str | None = None
     queue: str | None = None
     owner: str | None = None
     project: str | None = None
@@ -69,6 +71,8 @@ class JobQuery:
             yield Equal(Job.project, self.project)
         if self.statuses:
             yield AnyStatus(tuple(dict.fromkeys(self.statuses)))
+        if self.id is not None:
+            yield IdPrefix(self.id)
         if self.name is not None and self.name.endswith("*"):
             yield NamePrefix(self.name[:-1])
         if self.created is not None:

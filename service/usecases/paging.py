@@ -116,7 +116,7 @@ def _is_a(value: Any, kind: type) -> bool:
         return kind is str and "\x00" not in value and _encodes(value)
     if isinstance(value, bool) or not isinstance(value, kind):
         return False
-    return kind is not int or abs(value) < 2**63
+    return not isinstance(value, int) or abs(value) < 2**63
 
 
 def _encodes(text: str) -> bool:

@@ -35,9 +35,11 @@ def jobs(api: Api) -> list[dict[str, Any]]:
             state = drawn.choice(STATES)
             ended = state in STATES[2:]
             job = {
-                "id": f"{k:032x}",
+                "id": f"{k:02x}{drawn.getrandbits(120):030x}",
                 "name": drawn.choice(NAMES),
                 "queue": drawn.choice(("default", "gpu")),
+                "owner": drawn.choice(("ada", "bob", None)),
+                "project": drawn.choice(("default", "vision")),
                 "state": state,
                 "desired": "pause" if state == "running" and drawn.random() < 0.4 else "run",
                 "created_at": START + timedelta(hours=k),
@@ -82,6 +84,9 @@ def filters(drawn: random.Random) -> dict[str, Any]:
         "label": drawn.choice((["team:red"], ["team:red", "user:ada"], ["team:green"])),
         "name": drawn.choice((*NAMES, "resnet-*", "r*", "nothing")),
         "queue": drawn.choice(("default", "gpu", "other")),
+        "owner": drawn.choice(("ada", "eve")),
+        "project": drawn.choice(("default", "vision")),
+        "id": drawn.choice(("1", "0", "ff")),
         "created_after": first,
         "created_before": last,
         "ended_after": first,
@@ -100,7 +105,8 @@ def matches(job: dict[str, Any], wanted: dict[str, Any]) -> bool:
         not wanted.get("status") or status(job) in wanted["status"],
         all(job["labels"].get(one.partition(":")[0]) == one.partition(":")[2] for one in wanted.get("label", ())),
         job["name"].startswith(name[:-1]) if name.endswith("*") else job["name"] == name,
-        job["queue"] == wanted.get("queue", job["queue"]),
+        all(job[column] == wanted.get(column, job[column]) for column in ("queue", "owner", "project")),
+        job["id"].startswith(wanted.get("id", "")),
         "created_after" not in times or job["created_at"] > times["created_after"],
         "created_before" not in times or job["created_at"] < times["created_before"],
         "ended_after" not in times or (ended is not None and ended > times["ended_after"]),

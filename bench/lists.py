@@ -199,7 +199,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="few jobs and calls, to try the benchmark")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), help="only this one")
     options = parser.parse_args()
-    few, many, rounds, calls = (50, 500, 1, 3) if options.quick else (FEW, MANY, 7, 50)
+    few, many, rounds, calls = (50, 500, 1, 3) if options.quick else (FEW, MANY, 5, 25)
     heading(f"lists of {few:,} and of {many:,} jobs: {rounds} rounds of {calls} calls each")
     misses: list[str] = []
     with running_redis() as redis, contextlib.ExitStack() as stack:

@@ -33,7 +33,7 @@ def answers(api: Api, monkeypatch: pytest.MonkeyPatch) -> dict[str, httpx.Respon
         "page": api.http.get("/docs"),
     }
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError
 
     monkeypatch.setattr("service.usecases.job_list.page", broken)

@@ -64,7 +64,7 @@ def test_a_job_that_never_was_has_nothing(api: Api, what: str) -> None:
 
 
 def test_a_bug_is_a_problem_without_details(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret detail")
 
     monkeypatch.setattr("service.usecases.job_list.page", broken)
@@ -73,7 +73,7 @@ def test_a_bug_is_a_problem_without_details(api: Api, monkeypatch: pytest.Monkey
 
 
 def test_a_database_that_is_away_is_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(*_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         raise OperationalError("SELECT", {}, Exception("database is locked"))
 
     monkeypatch.setattr("service.usecases.job_list.page", away)

@@ -11,7 +11,10 @@ import pytest
 from sqlalchemy import insert, select, update
 
 from service.db.tables import Job, JobLabel, JobMetric
+from service.db.unit_of_work import Unit
 from service.usecases import job_list, job_metrics
+from service.usecases.job_query import JobQuery
+from service.usecases.paging import Rows, Sort
 from tests.service.helpers import ON_BOTH, Api
 
 pytestmark = ON_BOTH
@@ -152,6 +155,16 @@ def test_every_filter_with_every_sort(
         expected = [job for job in jobs if matches(job, wanted) and of(job) is not None]
         expected.sort(key=lambda job: (of(job), job["number"]), reverse=descending)
         assert found == [job["id"] for job in expected], (wanted, key, descending)
+
+
+def test_a_caller_of_one_project_sees_its_jobs_alone(api: Api, jobs: list[dict[str, Any]]) -> None:
+    with api.services.database.read() as session:
+        session.info["project"] = "vision"
+        unit = Unit(session)
+        for wanted in (JobQuery(), JobQuery(project="vision"), JobQuery(sort=Sort.parse("-name"))):
+            found = job_list.page(unit, wanted, None, 200).rows
+            assert {job.id for job in found} == {job["id"] for job in jobs if job["project"] == "vision"}
+        assert job_list.page(unit, JobQuery(project="default"), None, 200) == Rows([], None)
 
 
 def test_a_summary_has_all_but_the_spec(api: Api) -> None:

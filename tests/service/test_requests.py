@@ -48,7 +48,7 @@ def test_a_name_that_is_long_or_odd_is_not_taken(api: Api, given: str) -> None:
 
 
 def test_every_answer_and_every_problem_is_named(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError
 
     def named(method: str, path: str, **more: Any) -> Any:

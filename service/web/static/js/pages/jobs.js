@@ -17,8 +17,8 @@ const PAGE = 25;
 const FILTERS = ["status", "label", "name", "sort"];
 const OF_CLASSIFIER = ["val_accuracy", "val_loss", "accuracy", "loss", "learning_rate"];
 const METRIC = /^[A-Za-z_][A-Za-z0-9_./-]{0,99}$/;
-const NAME = /^[A-Za-z0-9._-]{1,99}\*?$/;
-const SORTS = { "-created": "newest", created: "oldest", name: "name", status: "status", "-ended": "ended last" };
+const NAME = /^[A-Za-z0-9._\-]{1,99}\*?$/; // escaped as the attribute `pattern` needs it
+const SORTS = { "-created": "newest", created: "oldest", name: "A to Z", status: "by state", "-ended": "last ended" };
 const LIVELY = 2500;
 const PARTS = 5; // requests for one page: a part that the service has searched may have few jobs
 

@@ -198,8 +198,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.lists")
     parser.add_argument("--quick", action="store_true", help="few jobs and calls, to try the benchmark")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), help="only this one")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of each call")
+    parser.add_argument("--calls", type=int, default=25, help="repetitions of a call in a round")
     options = parser.parse_args()
-    few, many, rounds, calls = (50, 500, 1, 3) if options.quick else (FEW, MANY, 5, 25)
+    few, many, rounds, calls = (50, 500, 1, 3) if options.quick else (FEW, MANY, options.rounds, options.calls)
     heading(f"lists of {few:,} and of {many:,} jobs: {rounds} rounds of {calls} calls each")
     misses: list[str] = []
     with running_redis() as redis, contextlib.ExitStack() as stack:

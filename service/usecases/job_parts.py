@@ -16,7 +16,7 @@ from service.errors import NotFound
 from service.usecases import epoch_rows, views
 from service.usecases.heartbeat_age import HeartbeatTimes
 from service.usecases.history import epochs_done
-from service.usecases.paging import Place, Sort, by_number, in_memory
+from service.usecases.paging import Place, Sort, by_number, in_memory, of_visible
 
 PAST = 100
 """How many of the newest deleted or quarantined checkpoints are listed."""
@@ -43,9 +43,10 @@ def attempts(
 
 
 def attempt(unit: Unit, attempt_id: str, beats: HeartbeatTimes) -> AttemptView:
-    """One attempt. Raises NotFound, also if its job is being deleted."""
+    """One attempt. Raises NotFound, also if its job is being deleted, or is one of another project."""
     query = select(Attempt).join(Job, Job.id == Attempt.job_id)
-    row = unit.session.scalar(query.where(Attempt.id == known_form(attempt_id, "attempt"), Job.deleted_at.is_(None)))
+    query = query.where(Job.deleted_at.is_(None), *of_visible(unit, Job.project))
+    row = unit.session.scalar(query.where(Attempt.id == known_form(attempt_id, "attempt")))
     if row is None:
         raise NotFound(f"there is no attempt {attempt_id[:64]!r}")
     return views.attempt_view(row, beats, unit.now())

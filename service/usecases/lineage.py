@@ -11,7 +11,7 @@ from baton.domain.lineage import JobSource
 from service.db.base import IS_DERIVED
 from service.db.tables import Job
 from service.db.unit_of_work import Unit
-from service.usecases.paging import Place, Rows, Sort, by_number
+from service.usecases.paging import Place, Rows, Sort, by_number, of_visible
 
 
 def sources(unit: Unit, jobs: Sequence[Job]) -> dict[str, JobSource]:
@@ -33,4 +33,5 @@ def children(unit: Unit, job_id: str, sort: Sort, cursor: str | None, limit: int
     """A page of the jobs that were made from this one. Raises NotFound, BadParameter."""
     job = unit.find_job(job_id)
     query = select(Job).where(IS_DERIVED, Job.source_job == job.id, Job.deleted_at.is_(None))
+    query = query.where(*of_visible(unit, Job.project))
     return by_number(unit, query, Job.number, Place("children", sort, {"job": job.id}), cursor, limit)

@@ -185,3 +185,9 @@ def visible(unit: Unit) -> str | None:
     """The only project whose things the caller may see; None: all."""
     found: str | None = unit.session.info.get("project")
     return found
+
+
+def of_visible(unit: Unit, project: InstrumentedAttribute[str]) -> tuple[ColumnElement[bool], ...]:
+    """The conditions for rows that the caller may see, by the column with their project."""
+    seen = visible(unit)
+    return () if seen is None else (project == seen,)

@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from scripts.reference.rest import document
+from service.db.unit_of_work import Unit
+from service.errors import NotFound
+from service.usecases import job_parts
 from tests.service.helpers import Api, WorkerHand, assert_problem
 from tests.service.pushes import Push
 from tests.support.listener import listening
@@ -97,6 +100,10 @@ def test_one_attempt(api: Api, hand: WorkerHand) -> None:
     assert (shown["id"], shown["attempt"], shown["job_id"]) == (hand.attempt_id, 3, hand.job_id)
     assert_problem(api.http.get(f"/v1/attempts/{'0' * 32}"), 404, "not-found")
     assert_problem(api.http.get("/v1/attempts/x"), 404, "not-found")
+    with api.services.database.read() as session:
+        session.info["project"] = "other"
+        with pytest.raises(NotFound):
+            job_parts.attempt(Unit(session), hand.attempt_id, api.services.settings.beats)
     assert api.http.delete(f"/v1/jobs/{hand.job_id}", params={"force": "true"}).status_code == 202
     assert_problem(api.http.get(f"/v1/attempts/{hand.attempt_id}"), 404, "not-found")
 

@@ -15,7 +15,10 @@ NEED_KERAS = {name for name in MODULES if name.startswith("baton.keras")}
 """The examples of these modules are run by tests/adapters/test_keras_fit.py: `make check` does not load TensorFlow."""
 NEED_A_SERVICE = {
     "baton",
-    *(f"baton.client.{name}" for name in ("changes", "client", "deletion", "errors", "job", "series", "submissions")),
+    *(
+        f"baton.client.{name}"
+        for name in ("changes", "client", "deletion", "errors", "job", "job_lists", "series", "submissions")
+    ),
 }
 """The examples of these modules are run by tests/integration/test_sdk_examples.py."""
 NEED_A_FRAMEWORK = {name for name in MODULES if name.startswith(("baton.jax", "baton.torch"))}

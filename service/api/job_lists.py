@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import Query, Response
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from baton.domain.metric_names import METRIC_NAME
 from baton.domain.projects import PROJECT_NAME
@@ -56,6 +56,13 @@ def _bound(text: str) -> MetricBound:
     return MetricBound(name, cast(Comparison, comparison), float(value))
 
 
+def _written(text: object) -> object:
+    """Refuse numbers, which pydantic takes for Unix times."""
+    if not re.match(r"[0-9]{4}-", str(text)):
+        raise ValueError("must be a time in ISO 8601, such as 2026-03-01T12:00:00Z")
+    return text
+
+
 def _moment(value: datetime) -> datetime:
     """In UTC, and within the times that every database holds. A time without a zone is UTC."""
     if value.tzinfo is None:
@@ -75,7 +82,12 @@ NameFilter = Annotated[
 MetricFilter = Annotated[
     str, *shaped(BOUND.pattern, "must be a metric and a bound, such as val_loss<0.5 or best:val_accuracy>=0.7")
 ]
-Time = Annotated[datetime, AfterValidator(_moment)]
+Time = Annotated[
+    datetime,
+    AfterValidator(_moment),
+    BeforeValidator(_written),
+    WithJsonSchema({"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]}),
+]
 JobSort = Annotated[str, *sort_by(*KEYS, others=f"metric:(?:best:)?{NAME}")]
 
 

@@ -213,6 +213,7 @@ def test_a_cursor_of_an_older_release_still_works(api: Api) -> None:
         ({"metric": "loss"}, "metric.0"),
         ({"metric": "loss<nan"}, "metric.0"),
         ({"created_after": "yesterday"}, "created_after"),
+        ({"ended_before": "0.5"}, "ended_before"),
         ({"status": "bored"}, "status.0"),
     ],
 )

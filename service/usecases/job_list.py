@@ -37,6 +37,10 @@ FEW = 1000
 SCANNED = 1000
 """The most jobs that are read for a page and then filtered."""
 
+LEAST_SCANNED, GROWTH = 64, 4
+"""The first part that is read has at least so many jobs, or so many for each place of the page. Each next part is so
+many times as large."""
+
 SLACK = timedelta(hours=1)
 """How far the database's clock may have been set back between two submissions. Jobs are listed in the order of their
 numbers. A bound of the time of submission limits the numbers that are read, with this tolerance."""
@@ -121,15 +125,25 @@ class _Page:
         return self._cut(self._read(query.order_by(*(directed(one, self.wanted.sort) for one in columns))))
 
     def _sieve(self) -> Rows[Job]:
-        found = self._scan(SCANNED)
-        query = self._jobs(found).where(Job.deleted_at.is_(None))
-        query = query.where(*(one.holds() for one in self.conditions if one is not self._driver))
-        rows = self._cut(self._read(query.order_by(*self._order(found))))
-        if rows.next_cursor is None:
-            last = select(*found.c).order_by(*self._order(found)).offset(SCANNED - 1).limit(1)
-            if (row := self.unit.session.execute(last).first()) is not None:
-                return Rows(rows.rows, self._cursor(tuple(row)))
-        return rows
+        """Reads in parts that grow, because usually a small part fills the page."""
+        page: list[Any] = []
+        scanned, size = 0, max(LEAST_SCANNED, GROWTH * self.limit)
+        others = [one.holds() for one in self.conditions if one is not self._driver]
+        while scanned < SCANNED:
+            size = min(size, SCANNED - scanned)
+            found = self._scan(size)
+            query = self._jobs(found).where(Job.deleted_at.is_(None), *others).order_by(*self._order(found))
+            page += self._read(query, self.limit + 1 - len(page))
+            if len(page) > self.limit:
+                break
+            last = select(*found.c).order_by(*self._order(found)).offset(size - 1).limit(1)
+            row = self.unit.session.execute(last).first()
+            if row is None:  # the list has ended
+                return self._cut(page)
+            self.key, scanned, size = tuple(row), scanned + size, size * GROWTH
+        if len(page) > self.limit or self.key is None:
+            return self._cut(page)
+        return Rows([row[0] for row in page], self._cursor(self.key))
 
     def _has_few(self, one: Condition) -> bool:
         some = one.numbers().limit(FEW + 1).subquery()
@@ -226,11 +240,12 @@ class _Page:
     def _span(self) -> Span:
         """The numbers after the cursor, within the bounds of the time of submission."""
         descending = self.wanted.sort.descending
-        above, below = self._created_numbers()
+        above, below = self._created_numbers
         if self.key is not None:
             above, below = (above, min(below, self.key[0])) if descending else (max(above, self.key[0]), below)
         return Span(above, below, descending)
 
+    @cached_property
     def _created_numbers(self) -> tuple[int, int]:
         bounds = self.wanted.created
         if bounds is None:
@@ -256,10 +271,10 @@ class _Page:
 
     # --- rows
 
-    def _read(self, query: Select[Any]) -> list[Any]:
+    def _read(self, query: Select[Any], limit: int | None = None) -> list[Any]:
         if not self.with_spec:
             query = query.options(defer(Job.spec, raiseload=True))
-        return list(self.unit.session.execute(query.limit(self.limit + 1)).all())
+        return list(self.unit.session.execute(query.limit(limit or self.limit + 1)).all())
 
     def _cut(self, rows: list[Any]) -> Rows[Job]:
         page = [tuple(row) for row in rows[: self.limit]]

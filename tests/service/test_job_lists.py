@@ -140,13 +140,15 @@ def pages(api: Api, wanted: dict[str, Any], limit: int) -> Iterator[dict[str, An
         cursor = {"cursor": answer.json()["next_cursor"]}
 
 
-@pytest.mark.parametrize(("few", "scanned"), [(1000, 1000), (-1, 7), (5, 7)])
+@pytest.mark.parametrize(("few", "scanned", "least"), [(1000, 1000, 64), (-1, 70, 3), (5, 7, 64)])
 def test_every_filter_with_every_sort(
-    api: Api, jobs: list[dict[str, Any]], few: int, scanned: int, monkeypatch: pytest.MonkeyPatch
+    api: Api, jobs: list[dict[str, Any]], few: int, scanned: int, least: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each of the three ways to find a page finds the same jobs in the same order."""
     monkeypatch.setattr(job_list, "FEW", few)
     monkeypatch.setattr(job_list, "SCANNED", scanned)
+    monkeypatch.setattr(job_list, "LEAST_SCANNED", least)
+    monkeypatch.setattr(job_list, "GROWTH", 2)
     drawn = random.Random(few)
     for k in range(60):
         wanted, key, descending = filters(drawn), drawn.choice(SORTS), drawn.random() < 0.5

@@ -17,7 +17,7 @@ export PYTHON
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up check check-tests test test-all coverage chaos chaos-adapters drill-campaign chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-retention bench-outage bench-uploads bench-data bench-push bench-program bench-program-files bench-batches bench-resume bench-keras bench-gpu lock clean
+.PHONY: help install demo up check check-tests test test-all coverage chaos chaos-adapters drill-campaign chaos-control published images images-try lint audit docs format bench bench-checkpoint bench-recovery bench-deadline bench-control bench-lists bench-retention bench-outage bench-uploads bench-data bench-push bench-program bench-program-files bench-batches bench-resume bench-keras bench-gpu lock clean
 
 help: ## Show this text
 	@echo "make TARGET [ARGS='...']  (ARGS are passed to the command of the target; PYTHON=... selects the interpreter)"
@@ -77,6 +77,7 @@ lint: $(DEV) ## Check style, formatting, types, import directions and lock files
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m scripts.async_client --check
 	$(BIN)/python scripts/check_locks.py
 
 audit: $(DEV) ## Check each locked version for known vulnerabilities (needs the network; exit status 1 if one is found)
@@ -107,6 +108,9 @@ bench-deadline: $(DEV) ## N jobs (20) in sessions of a minute: time between each
 
 bench-control: $(DEV) ## Requests per second of one service process, of a bare route, and after a year of use (12 minutes); ARGS=--year
 	$(BIN)/python -m bench.control $(ARGS)
+
+bench-lists: $(DEV) ## Each filter and sort of the job list, with 1,000 and 100,000 jobs, on SQLite and PostgreSQL (15 minutes)
+	$(BIN)/python -m bench.lists $(ARGS)
 
 bench-retention: $(DEV) ## A year of jobs under a retention of 30 days: sizes, and heartbeats beside the deletion (25 minutes); ARGS='--jobs 5000 --days 60'
 	$(BIN)/python -m bench.retention $(ARGS)

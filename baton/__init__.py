@@ -1,4 +1,5 @@
 """Resumable training on preemptible GPUs. `baton.Client` is the client of a Baton service; `baton.Job` is a job.
+`baton.AsyncClient` has the same methods as `baton.Client`, for `await`.
 
 `baton.init()` is what a training program calls: it needs no service and no packages but the standard library.
 
@@ -17,6 +18,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from baton.client.aio.client import AsyncClient
+    from baton.client.aio.job import AsyncJob, AsyncJobs
     from baton.client.client import Client
     from baton.client.errors import (
         ApiError,
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ApiError",
+    "AsyncClient",
+    "AsyncJob",
+    "AsyncJobs",
     "BatonError",
     "Client",
     "ClientError",
@@ -54,6 +60,9 @@ __all__ = [
 ]
 
 _MODULES = {
+    "AsyncClient": "baton.client.aio.client",
+    "AsyncJob": "baton.client.aio.job",
+    "AsyncJobs": "baton.client.aio.job",
     "Client": "baton.client.client",
     "BatonError": "baton.domain.errors",
     "init": "baton.program.start",

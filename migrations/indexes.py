@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import sqlalchemy as sa
@@ -33,17 +33,31 @@ def outside_transaction() -> Iterator[bool]:
             connection.execute(sa.text("SELECT set_config('lock_timeout', :value, false)"), {"value": before})
 
 
-def create_index(name: str, table: str, columns: Sequence[str], condition: str | None, *, concurrently: bool) -> None:
-    """Build an index. An invalid index, which an interrupted build has left, is dropped and built again."""
+def create_index(
+    name: str,
+    table: str,
+    columns: Sequence[str],
+    condition: str | None,
+    *,
+    concurrently: bool,
+    collations: Mapping[str, str] | None = None,
+) -> None:
+    """Build an index. An invalid index, which an interrupted build has left, is dropped and built again.
+
+    `collations`: of PostgreSQL, by column.
+    """
     where = None if condition is None else sa.text(condition)
+    keys: list[str | sa.TextClause] = list(columns)
+    if collations and op.get_context().dialect.name == "postgresql":
+        keys = [sa.text(f'{one} COLLATE "{collations[one]}"') if one in collations else one for one in columns]
     if not concurrently:
-        op.create_index(name, table, list(columns), sqlite_where=where, postgresql_where=where)
+        op.create_index(name, table, keys, sqlite_where=where, postgresql_where=where)
         return
     valid = op.get_bind().execute(_VALID, {"name": name}).scalar()
     if valid is False:
         drop_index(name, table, concurrently=True)
     if not valid:
-        op.create_index(name, table, list(columns), postgresql_where=where, postgresql_concurrently=True)
+        op.create_index(name, table, keys, postgresql_where=where, postgresql_concurrently=True)
 
 
 def drop_index(name: str, table: str, *, concurrently: bool) -> None:

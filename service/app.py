@@ -32,6 +32,7 @@ from service.forwarded_headers import Forwarded
 from service.http_server import possible_connections
 from service.live.change_poller import ChangePoller
 from service.live.event_stream import EventStream
+from service.live.feed_stream import FeedStream
 from service.live.log_reader import LogReader
 from service.live.status_cache import StatusCache
 from service.live.work_offers import WorkOffers
@@ -123,6 +124,7 @@ def _services(settings: Settings) -> Services:
         statuses=statuses,
         watch=watch,
         feed=feed,
+        all_events=FeedStream(database, watch),
         logs=logs,
         offers=offers,
         reconciler=reconciler,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,6 @@ from baton.cli.render import (
     as_json,
     attempts_table,
     job_panel,
-    jobs_table,
     outdated,
     refusals,
     resting,
@@ -23,7 +21,6 @@ from baton.cli.render import (
     workers_table,
 )
 from baton.cli.spec_files import parse_sets, read_spec
-from baton.cli.steering import label_filter
 from baton.cli.watch import watch, watch_json
 from baton.client.client import Client
 from baton.client.find_job import find_job
@@ -112,26 +109,6 @@ def _show_submitted(job: JobView, json: bool) -> None:
         print(as_json(job))
         return
     console().print(f"submitted {job.name} as {job.id}; see it with: baton watch {job.id}", soft_wrap=True)
-
-
-@app.command(name="list")
-def list_jobs(
-    status: Annotated[str | None, typer.Option(help="Only jobs with this status.")] = None,
-    label: Annotated[str | None, typer.Option(metavar="KEY=VALUE", help="Only jobs with this label.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Maximum number of jobs; the newest are shown.")] = 50,
-    json: Json = False,
-) -> None:
-    """List jobs, newest first."""
-    wanted = None if label is None else label_filter(label)
-    with connect() as client:
-        jobs = list(islice(client.all_jobs(status=status, label=wanted), limit))
-    if json:
-        print(as_json(jobs))
-    elif jobs:
-        console().print(jobs_table(jobs))
-    else:
-        which = (f" that are {status}" if status else "") + (f" with the label {label}" if label else "")
-        say(f"no jobs{which or ' yet: try `baton submit digits-demo --watch`'}")
 
 
 @app.command(name="status")

@@ -25,6 +25,7 @@ from baton.domain.views import (
     AttemptView,
     CheckpointStatus,
     EventView,
+    JobSummary,
     JobView,
     ProgressView,
     StageView,
@@ -66,7 +67,7 @@ def table(*columns: str, right: Iterable[str] = (), wrap: str = "") -> Table:
     return made
 
 
-def jobs_table(jobs: Sequence[JobView]) -> Table:
+def jobs_table(jobs: Sequence[JobSummary]) -> Table:
     """The table of `baton list`."""
     made = table("id", "name", "status", "epoch", "done", "best", "age", right=("epoch", "done", "best", "age"))
     length = distinct_length([job.id for job in jobs])
@@ -90,7 +91,7 @@ def _epoch(progress: ProgressView) -> str:
     return f"{progress.epoch}/{progress.epochs}" if progress.epochs else str(progress.epoch or "-")
 
 
-def _short_status(job: JobView) -> Text:
+def _short_status(job: JobSummary) -> Text:
     line = status_text(job.status)
     if job.silent_seconds is not None:
         line.append(f", silent {duration(job.silent_seconds)}", style="bold yellow")

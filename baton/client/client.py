@@ -21,10 +21,11 @@ from baton.client.deletion import DeletionCalls
 from baton.client.download import download
 from baton.client.errors import Unreachable
 from baton.client.job import Job
+from baton.client.job_lists import JobListCalls
 from baton.client.notifications import NotificationCalls
 from baton.client.projects import ProjectCalls
 from baton.client.series import SeriesCalls
-from baton.client.streams import LogPart, Outage, follow_events, follow_log, read_log
+from baton.client.streams import OUTAGE, LogPart, Outage, follow_events, follow_log, read_log
 from baton.client.submissions import SubmissionCalls
 from baton.client.tokens import TokenCalls
 from baton.client.transport import RetryPolicy, Transport
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
 LONG_POLL = 20.0
 TIMEOUT = LONG_POLL + 20.0
-OUTAGE = 600.0
 UNCHANGED = 0.1  # seconds between two long polls without a change, in case the service answers them at once
 ENDED = frozenset(state.value for state in TERMINAL_JOBS)
 _M = TypeVar("_M", bound=BaseModel)
@@ -59,6 +59,7 @@ class Client(
     DataCalls,
     CodeCalls,
     SubmissionCalls,
+    JobListCalls,
     DeletionCalls,
     ChangeCalls,
     SeriesCalls,
@@ -140,6 +141,11 @@ class Client(
         """The attempts of the job, oldest first. An attempt is one worker's hold on the job."""
         return self._items(_path(job_id, "attempts"), AttemptView)
 
+    def attempt(self, attempt_id: str) -> AttemptView:
+        """One attempt by its id. Its `job_id` is the job."""
+        answer = self._transport.request("GET", f"/v1/attempts/{quote(attempt_id, safe='')}")
+        return AttemptView.model_validate_json(answer.content)
+
     def checkpoints(self, job_id: str) -> list[CheckpointView]:
         """The job's committed checkpoints."""
         return self._items(_path(job_id, "checkpoints"), CheckpointView)
@@ -174,7 +180,7 @@ class Client(
         Raises:
             Unreachable: the service was unavailable for longer than `outage` seconds.
         """
-        return follow_events(self._transport, _path(job_id, "events"), after, Outage(outage, on_outage))
+        yield from follow_events(self._transport, _path(job_id, "events"), after, Outage(outage, on_outage))
 
     def log(self, job_id: str, attempt: int, *, offset: int = 0, wait: float = 0.0) -> LogPart:
         """The output of an attempt's training process from byte `offset` on. `wait`: maximum seconds to wait if there
@@ -200,7 +206,7 @@ class Client(
             Unreachable: the service was unavailable for longer than `outage` seconds.
         """
         path = _path(job_id, "attempts", str(attempt), "log")
-        return follow_log(self._transport, path, Outage(outage, on_outage))
+        yield from follow_log(self._transport, path, Outage(outage, on_outage))
 
     def artifacts(self, job_id: str) -> list[ArtifactView]:
         """The files of the job: models, history, evaluation, report."""
@@ -243,7 +249,14 @@ class Client(
         return middle - (parsedate_to_datetime(date).timestamp() + 0.5)
 
     def _items(self, path: str, model: type[_M]) -> list[_M]:
-        return [model.model_validate(item) for item in self._transport.request("GET", path).json()["items"]]
+        found: list[_M] = []
+        cursor: str | None = None
+        while True:
+            page = self._transport.request("GET", path, params={"cursor": cursor}).json()
+            found += [model.model_validate(item) for item in page["items"]]
+            cursor = page.get("next_cursor")  # an older service has none
+            if cursor is None:
+                return found
 
     def download(self, job_id: str, name: str, target: Path) -> Path:
         """Writes an artifact to the file `target`, atomically, and verifies its CRC32C. Returns `target`.
@@ -319,8 +332,10 @@ class Client(
         >>> client.wait(job.id, timeout=60).status
         'cancelled'
         """
-        *_, job = self.follow(job_id, timeout=timeout, outage=outage)
-        return job
+        for job in self.follow(job_id, timeout=timeout, outage=outage):
+            if job.status in ENDED:
+                return job
+        raise AssertionError("unreachable: the last job of `follow` has ended")
 
 
 def _path(job_id: str, *parts: str) -> str:

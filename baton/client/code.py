@@ -27,4 +27,4 @@ class CodeCalls:
         """
         from baton.client.packing.push import push_code  # imported here: most programs do not need it
 
-        return push_code(self._transport, Path(folder).expanduser())
+        return self._transport.blocking(push_code, Path(folder).expanduser())

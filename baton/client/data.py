@@ -38,7 +38,7 @@ class DataCalls:
         """
         from baton.client.pushing.push import push  # imported here: it loads sqlite3, which most programs do not need
 
-        return push(self._transport, Path(source).expanduser(), name, report)
+        return self._transport.blocking(push, Path(source).expanduser(), name, report)
 
     def pull_data(
         self, reference: str, folder: str | Path, *, report: Callable[[str, int, int], None] | None = None
@@ -51,7 +51,7 @@ class DataCalls:
         """
         from baton.client.pulling import pull
 
-        return pull(self._transport, DataReference.parse(reference), Path(folder).expanduser(), report)
+        return self._transport.blocking(pull, DataReference.parse(reference), Path(folder).expanduser(), report)
 
     def data(self, name: str | None = None) -> Iterator[DataView]:
         """Yields the versions of one name, or of all names, newest first. Loads them page by page."""

@@ -29,21 +29,22 @@ def download(transport: Transport, path: str, target: Path, crc32c: str | None) 
 def _fetch(transport: Transport, path: str, target: Path) -> str:
     checksum: Any = google_crc32c.Checksum()  # type: ignore[no-untyped-call]  # its package has no annotations
     try:
-        with transport.http.stream("GET", path) as response, target.open("wb") as file:
+        with transport.http.stream("GET", path) as response:
             if not response.is_success:
                 response.read()
-                raise _error(transport, response)
-            for block in response.iter_bytes():
-                checksum.update(block)
-                file.write(block)
+                raise _error(transport.url, response)
+            with target.open("wb") as file:
+                for block in response.iter_bytes():
+                    checksum.update(block)
+                    file.write(block)
     except httpx.RequestError as error:
         raise Unreachable(transport.url, str(error) or type(error).__name__) from error
     return str(checksum.digest().hex())
 
 
-def _error(transport: Transport, response: httpx.Response) -> Exception:
+def _error(url: str, response: httpx.Response) -> Exception:
     if found := problem_of(response):
         return ApiError(found)
     if response.history:  # the service redirected to its store
         return DownloadError(f"the store answered {response.status_code} for {response.url.path}: download it again")
-    return foreign(transport.url, response)
+    return foreign(url, response)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from itertools import islice
 
 from baton.client.client import Client
 from baton.client.errors import ApiError, ClientError
-from baton.domain.views import JobView
+from baton.domain.views import JobSummary, JobView
 
-LOOK_BACK = 1000
-
-
+SHOWN = 4
+NAME, PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}"), re.compile(r"[0-9a-f]{1,32}")
 SURE = 8
 """This many characters of an id are no accident. A shorter start of an id may also be the name of another job."""
 
@@ -40,20 +40,26 @@ def find_job(client: Client, reference: str) -> JobView:
 
 
 def _search(client: Client, reference: str, not_found: ApiError) -> JobView:
-    jobs = list(islice(client.all_jobs(), LOOK_BACK))
-    matching = [job for job in jobs if job.id.startswith(reference)]
-    named = next((job for job in jobs if job.name == reference), None)
-    if named is not None and (len(reference) < SURE or not matching or matching == [named]):
-        return named
-    if named is not None:
+    named = _first(client, 1, name=reference) if NAME.fullmatch(reference) else []
+    matching = _first(client, SHOWN, id=reference) if PART.fullmatch(reference) else []
+    if named and (len(reference) < SURE or not matching or matching == named):
+        return client.job(named[0].id)
+    if named:
         raise AmbiguousJob(
-            f"'{reference}' is the name of job {named.id} and the start of another id: give the whole id"
+            f"'{reference}' is the name of job {named[0].id} and the start of another id: give the whole id"
         )
     if len(matching) > 1:
-        ids = ", ".join(job.id for job in matching[:4])
-        raise AmbiguousJob(f"'{reference}' is the start of {len(matching)} job ids ({ids} ...): add more characters")
-    for job in matching:
-        return job
+        ids = ", ".join(job.id for job in matching)
+        raise AmbiguousJob(f"'{reference}' is the start of several job ids ({ids} ...): add more characters")
+    if matching:
+        return client.job(matching[0].id)
     detail = f"there is no job '{reference}': `baton list` shows ids and names"
     changes = {"status": 404, "detail": detail, "errors": [], "request_id": None}
     raise ApiError(not_found.problem.model_copy(update=changes))
+
+
+def _first(client: Client, most: int, **wanted: str) -> list[JobSummary]:
+    """The newest jobs with this name, or this start of the id. An older service ignores these filters: check them."""
+    found = islice(client.summaries(**wanted), most)
+    name, start = wanted.get("name"), wanted.get("id", "")
+    return [one for one in found if name in {None, one.name} and one.id.startswith(start)]

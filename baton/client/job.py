@@ -50,7 +50,7 @@ class Job(JobView):
 
     def follow(self, *, timeout: float | None = None) -> Iterator[Job]:
         """Yields the job now and at each change, until it has ended. See `Client.follow`."""
-        return self._calls.follow(self.id, timeout=timeout)
+        yield from self._calls.follow(self.id, timeout=timeout)
 
     def pause(self) -> Job:
         """Asks for a pause: the job saves its state and releases its worker."""

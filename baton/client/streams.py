@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import httpx
@@ -13,10 +13,13 @@ import httpx
 from baton.client.errors import Unreachable
 from baton.client.transport import RetryPolicy, Transport
 from baton.domain.http_problems import media_type
-from baton.domain.views import EventView
+from baton.domain.views import EventView, FeedEvent, FeedPage
 
 SILENCE_SECONDS = 45.0
 """Read timeout of a stream: three times the longest silence of the service."""
+
+OUTAGE = 600.0
+"""Seconds for which the methods that follow something wait for an unavailable service."""
 
 LOG_WAIT = 20.0
 LOG_SECONDS = 60.0
@@ -59,31 +62,33 @@ class Frame:
     data: str
 
 
-def frames(chunks: Iterable[bytes]) -> Iterator[Frame]:
-    """The messages of an event stream, from chunks of any size. Comments and an incomplete last message are skipped.
+class FrameParser:
+    """Takes an event stream apart, in chunks of any size. Comments and an incomplete last message are skipped.
 
     Lines end with LF or CRLF only: other characters that `str.splitlines` splits at are content.
-
-    >>> list(frames([b"event: end\\nda", b"ta: {}\\n\\n: comment\\n\\n"]))
-    [Frame(event='end', data='{}')]
     """
-    fields: dict[str, list[str]] = {}
-    for line in _lines(chunks):
-        if not line:
-            if "data" in fields:
-                yield Frame(fields.get("event", ["message"])[-1], "\n".join(fields["data"]))
-            fields = {}
-            continue
-        name, _, value = line.decode("utf-8", "replace").partition(":")
-        fields.setdefault(name, []).append(value.removeprefix(" "))
 
+    def __init__(self) -> None:
+        self._rest = b""
+        self._fields: dict[str, list[str]] = {}
 
-def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            yield line.removesuffix(b"\r")
+    def feed(self, chunk: bytes) -> list[Frame]:
+        """The messages that end in this chunk.
+
+        >>> parser = FrameParser()
+        >>> parser.feed(b"event: end\\nda"), parser.feed(b"ta: {}\\n\\n: comment\\n\\n")
+        ([], [Frame(event='end', data='{}')])
+        """
+        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        return [frame for line in lines if (frame := self._take(line.removesuffix(b"\r"))) is not None]
+
+    def _take(self, line: bytes) -> Frame | None:
+        if line:
+            name, _, value = line.decode("utf-8", "replace").partition(":")
+            self._fields.setdefault(name, []).append(value.removeprefix(" "))
+            return None
+        fields, self._fields = self._fields, {}
+        return Frame(fields.get("event", ["message"])[-1], "\n".join(fields["data"])) if "data" in fields else None
 
 
 def follow_events(transport: Transport, path: str, after: int, outage: Outage) -> Iterator[EventView]:
@@ -108,8 +113,39 @@ def _connected(transport: Transport, path: str, after: int) -> Iterator[EventVie
         if response.status_code == httpx.codes.NO_CONTENT:
             yield None
             return
-        for frame in frames(response.iter_raw()):
-            yield None if frame.event == "end" else EventView.model_validate_json(frame.data)
+        parser = FrameParser()
+        for chunk in response.iter_raw():
+            for frame in parser.feed(chunk):
+                yield None if frame.event == "end" else EventView.model_validate_json(frame.data)
+
+
+def follow_feed(transport: Transport, after: int | None, outage: Outage) -> Iterator[FeedEvent]:
+    """Yields each event of all jobs once, in order, without an end. None: only new ones.
+
+    Raises ApiError, or Unreachable after an outage.
+    """
+    if after is None:  # the number of the newest, so that none is missed if the connection is lost before the first
+        after = _newest(transport)
+    while True:
+        try:
+            headers = {"Accept": STREAM, "Last-Event-ID": str(after)}
+            with transport.stream("/v1/events", wanted=_is_stream, headers=headers, timeout=SILENCE_SECONDS) as answer:
+                parser = FrameParser()
+                for chunk in answer.iter_raw():
+                    for frame in parser.feed(chunk):
+                        outage.over()
+                        event = FeedEvent.model_validate_json(frame.data)
+                        after = event.number
+                        yield event
+            outage.wait(Unreachable(transport.url, "the stream was closed"))
+        except Unreachable as error:
+            outage.wait(error)
+
+
+def _newest(transport: Transport) -> int:
+    answer = transport.request("GET", "/v1/events", params={"sort": "-number", "limit": 1})
+    events = FeedPage.model_validate_json(answer.content).items
+    return events[0].number if events else 0
 
 
 def _is_stream(response: httpx.Response) -> bool:

@@ -1,13 +1,12 @@
-"""Calls of the Python SDK that submit and list jobs."""
+"""Calls of the Python SDK that submit jobs."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import quote
 
-from baton.client.job import Job, Jobs
+from baton.client.job import Job
 from baton.client.transport import Transport
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class SubmissionCalls:
-    """The calls that submit and list jobs. Raise `Unreachable` and `ApiError`."""
+    """The calls that submit jobs. Raise `Unreachable` and `ApiError`."""
 
     _transport: Transport
 
@@ -91,33 +90,7 @@ class SubmissionCalls:
         start = {"job": job_id, "checkpoint": checkpoint}
         return self._submit({"from": start, "set": dict(overrides or {}), "name": name}, idempotency_key)
 
-    def children(self, job_id: str) -> Iterator[Job]:
-        """Yields the jobs that were made from this one, newest first. Loads them page by page."""
-        return self._job_pages(f"/v1/jobs/{quote(job_id, safe='')}/children", {})
-
     def _submit(self, body: dict[str, Any], key: str | None) -> Job:
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         answer = self._transport.request("POST", "/v1/jobs", json=body, headers=headers)
         return Job.model_validate_json(answer.content).of(self._client)
-
-    def jobs(
-        self, *, status: str | None = None, label: str | None = None, limit: int = 50, cursor: str | None = None
-    ) -> Jobs:
-        """A page of jobs, newest first."""
-        params = {"status": status, "label": label, "limit": limit, "cursor": cursor}
-        page = Jobs.model_validate_json(self._transport.request("GET", "/v1/jobs", params=params).content)
-        return page.of(self._client)
-
-    def all_jobs(self, *, status: str | None = None, label: str | None = None) -> Iterator[Job]:
-        """Yields all jobs, newest first. Loads them page by page."""
-        return self._job_pages("/v1/jobs", {"status": status, "label": label})
-
-    def _job_pages(self, path: str, params: dict[str, str | None]) -> Iterator[Job]:
-        cursor: str | None = None
-        while True:
-            answer = self._transport.request("GET", path, params={**params, "limit": 100, "cursor": cursor})
-            page = Jobs.model_validate_json(answer.content).of(self._client)
-            yield from page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                return

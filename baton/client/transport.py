@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import httpx
 
@@ -20,6 +20,8 @@ from baton.domain.views import ProblemView
 BUSY = frozenset({429, 502, 503, 504})
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 MAX_RETRY_AFTER = 30.0
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Transport:
             self.url = http_url(url).rstrip("/")
         except ValueError as error:
             raise ConfigurationError(f"the URL of the service {error}") from None
+        self._given = (url, token, patience, timeout)
         self._patience = patience or RetryPolicy()
         self._sleep = sleep
         self.http = httpx.Client(
@@ -73,6 +76,10 @@ class Transport:
     def close(self) -> None:
         """Closes the connections."""
         self.http.close()
+
+    def blocking(self, act: Callable[Concatenate[Transport, _P], _T], *given: _P.args, **more: _P.kwargs) -> _T:
+        """Calls a function of this transport that does more than send requests, such as reading files."""
+        return act(self, *given, **more)
 
     def request(
         self,

@@ -29,9 +29,10 @@ _T = TypeVar("_T")
 
 
 class Listing(Message, Generic[_T]):
-    """A complete list. It is an object, so that fields can be added later."""
+    """A list, or a page of it. `next_cursor`: the `cursor` of the next page; None: there is none."""
 
     items: list[_T]
+    next_cursor: str | None = None
 
 
 class ProgressView(Progress):
@@ -64,8 +65,8 @@ class CheckpointStatus(Message):
     overdue: bool = False
 
 
-class JobView(Message):
-    """A job as a user sees it. `version` grows with each change of the job, and not with time alone.
+class JobSummary(Message):
+    """A job without its spec, as lists show it. `version` grows with each change of the job, and not with time alone.
 
     `metrics`: the metrics of the last finished epoch, the newest row of the history; empty before the first.
     `beat_at`: the last heartbeat of the worker that holds the job; None if no worker holds it. `silent_seconds`: the
@@ -95,7 +96,6 @@ class JobView(Message):
     started_at: datetime | None
     finished_at: datetime | None
     labels: dict[str, str]
-    spec: dict[str, Any]
     progress: ProgressView | None
     metrics: dict[str, float]
     results: dict[str, float]
@@ -124,10 +124,23 @@ class JobView(Message):
     currency: str | None = None
 
 
+class JobView(JobSummary):
+    """A job as a user sees it: its summary and its spec."""
+
+    spec: dict[str, Any]
+
+
 class JobPage(Message):
-    """A page of jobs, newest first. `next_cursor` is None on the last page."""
+    """A page of jobs. `next_cursor` is None on the last page. Another page may have fewer jobs than asked for."""
 
     items: list[JobView]
+    next_cursor: str | None
+
+
+class JobSummaryPage(Message):
+    """A page of jobs without their specs, as `JobPage`."""
+
+    items: list[JobSummary]
     next_cursor: str | None
 
 
@@ -173,6 +186,7 @@ class AttemptView(Message):
     cost: str | None = None
     beat_at: datetime | None = None
     silent_seconds: float | None = None
+    job_id: str | None = None
 
 
 class CurveView(Message):
@@ -214,10 +228,28 @@ class EventView(Message):
 
 
 class EventPage(Message):
-    """A page of a job's log, oldest first. `next_after`: the `after` of the next call; None: no more events yet."""
+    """A page of a job's log. `next_cursor`: the `cursor` of the next page; None: no more events yet. `next_after`: the
+    same as a value of `after`, if the oldest come first.
+    """
 
     items: list[EventView]
-    next_after: int | None
+    next_after: int | None = None
+    next_cursor: str | None = None
+
+
+class FeedEvent(EventView):
+    """An event among those of all jobs. `number`: its place in the feed; it grows, with gaps."""
+
+    number: int
+    job_id: str
+    job_name: str
+
+
+class FeedPage(Message):
+    """A page of the events of all jobs. `next_cursor` is None on the last page."""
+
+    items: list[FeedEvent]
+    next_cursor: str | None
 
 
 class ArtifactView(Message):
@@ -287,6 +319,7 @@ class ProblemView(Message):
 
 
 class History(Message):
-    """All recorded epochs in order."""
+    """The recorded epochs, or a page of them. `next_cursor` is None on the last page."""
 
     items: list[EpochRow]
+    next_cursor: str | None = None

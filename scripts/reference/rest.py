@@ -28,6 +28,14 @@ changes its meaning, `detail` is text for people, and `errors` names fields. A r
 What belongs to another [project](../how-to/teams.md) than the token is 404. With the header `Baton-Project: NAME` an
 administrator acts in one project.
 
+## Lists
+
+All lists take `limit`, `cursor` and `sort`, and answer `{items, next_cursor}`. To get the next page, repeat the request
+with `cursor` set to `next_cursor`, and with the same sort and filters; with others the answer is 422. Only
+`next_cursor: null` ends a list: a page of jobs may have fewer items than `limit`, even none, although more follow.
+Lists of one job and the list of workers are complete if `limit` is left out. [Find jobs](../how-to/find-jobs.md)
+describes the filters of jobs. Plans, networks and extensions are short lists without pages.
+
 ## Fields of a job's status
 
 - `metrics`: those of the last finished epoch, from the newest row of the history. Empty before the first row.

@@ -9,6 +9,7 @@ from typing import Any
 
 import baton
 from baton.client.job import Job, Jobs
+from baton.client.job_filters import JobFilters
 from baton.client.streams import LogPart
 from baton.client.transport import RetryPolicy
 from baton.domain import views
@@ -20,11 +21,21 @@ INTRODUCTION = """
 The classes of `from baton import ...`, to use Baton from Python. The package needs neither TensorFlow nor the service's
 code. `submit` returns a job with its id. Answers are pydantic models; `model_dump()` converts them to plain data.
 """
+ASYNCHRONOUS = """
+## AsyncClient
+
+All methods of `Client`, for `asyncio`: `await client.job(job_id)`, `async for job in client.all_jobs()`, `async with
+AsyncClient(url, token) as client`. Its jobs are `AsyncJob` and its pages `AsyncJobs`, with the methods of `Job` and
+`Jobs` to await. Pushing and pulling data and code happens in a thread. [Find jobs](../how-to/find-jobs.md) has an
+example.
+"""
 VIEWS: tuple[type[Any], ...] = (
     views.StageView,
     views.AttemptView,
     views.CheckpointView,
     views.EventView,
+    views.FeedEvent,
+    views.JobSummary,
     EpochRow,
     views.ArtifactView,
     views.WorkerView,
@@ -33,7 +44,8 @@ VIEWS: tuple[type[Any], ...] = (
 
 def sdk_page() -> str:
     """The page."""
-    classes = [class_text(one) for one in (baton.Client, Job, Jobs, LogPart, RetryPolicy)]
+    classes = [class_text(one) for one in (baton.Client, Job, Jobs, JobFilters, LogPart, RetryPolicy)]
+    classes.insert(1, ASYNCHRONOUS.strip())
     errors = [f"### {name}\n\n{prose(_error(name).__doc__)}" for name in baton.__all__ if name.endswith("Error")]
     errors.append(f"### Unreachable\n\n{prose(baton.Unreachable.__doc__)}")
     return page(

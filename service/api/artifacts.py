@@ -15,7 +15,7 @@ from baton.domain.views import ArtifactView, Listing
 from baton.storage import BlobStore
 from service.api.auth import READ
 from service.api.context import Services
-from service.api.dependencies import Ctx, JobId, guarded_router
+from service.api.dependencies import COMPLETE, Ctx, Cursor, JobId, Most, guarded_router, sort_by
 from service.api.disconnects import unless_gone
 from service.api.headers import SANDBOX
 from service.api.jobs import matches
@@ -24,7 +24,8 @@ from service.db.tables import Artifact
 from service.db.unit_of_work import Unit
 from service.lanes import STORE
 from service.store.blob_stream import opened
-from service.usecases import artifacts, views
+from service.usecases import artifacts, job_parts
+from service.usecases.paging import Sort
 
 router = guarded_router("artifacts")
 LINK_LIFETIME = timedelta(minutes=10)
@@ -41,10 +42,16 @@ class Span:
 
 
 @router.get("/jobs/{job_id}/artifacts", dependencies=[READ], responses=responses(404))
-def list_artifacts(ctx: Ctx, job_id: JobId) -> Listing[ArtifactView]:
+def list_artifacts(
+    ctx: Ctx,
+    job_id: JobId,
+    sort: Annotated[str, *sort_by("name")] = "name",
+    limit: Most = COMPLETE,
+    cursor: Cursor | None = None,
+) -> Listing[ArtifactView]:
     """List the job's artifacts: files for users, such as models and the report."""
     with ctx.database.read() as session:
-        return views.artifact_views(Unit(session), job_id)
+        return job_parts.artifacts(Unit(session), job_id, Sort.parse(sort), cursor, limit)
 
 
 @router.get(

@@ -11,7 +11,7 @@ from baton.domain.spec import Label
 from baton.domain.validation import WHOLE, FieldValueError, Model
 from service.api.auth import SUBMIT, Caller
 from service.api.dependencies import Ctx, guarded_router
-from service.api.jobs import LabelFilter
+from service.api.job_lists import LabelFilter
 from service.api.problems import BODY, responses
 from service.usecases import bulk
 from service.usecases.job_filters import Status

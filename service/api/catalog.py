@@ -16,7 +16,7 @@ from baton.domain.views import Listing, QueueView, WorkerView
 from baton.domain.wire import WorkerReport
 from service.api.attempts import admit
 from service.api.auth import READ, SUBMIT, WORK, Caller
-from service.api.dependencies import Ctx, guarded_router, installed
+from service.api.dependencies import COMPLETE, Ctx, Cursor, Most, guarded_router, installed, sort_by
 from service.api.problems import BODY, responses
 from service.api.submission_body import SPEC_BODY, Body, PlanRequest, requested_spec
 from service.db.unit_of_work import Unit
@@ -24,6 +24,7 @@ from service.lanes import LEASES
 from service.usecases import plans, pushed_data, worker_demand, workers
 from service.usecases.notifications import check_targets
 from service.usecases.origins import project_of
+from service.usecases.paging import Sort
 from service.usecases.run_limits import check_budget
 
 router = guarded_router("catalog")
@@ -69,10 +70,15 @@ def list_extensions(ctx: Ctx) -> Listing[ExtensionView]:
 
 
 @router.get("/workers", dependencies=[READ])
-def list_workers(ctx: Ctx) -> Listing[WorkerView]:
-    """List the workers that were seen within a day."""
+def list_workers(
+    ctx: Ctx,
+    sort: Annotated[str, *sort_by("state", "name", "seen")] = "state",
+    limit: Most = COMPLETE,
+    cursor: Cursor | None = None,
+) -> Listing[WorkerView]:
+    """List the workers that were seen within a day. Sorted by `state`, those that run come before those that ended."""
     with ctx.database.read() as session:
-        return Listing(items=workers.list_workers(Unit(session), ctx.settings.lost_after))
+        return workers.worker_page(Unit(session), ctx.settings.lost_after, Sort.parse(sort), cursor, limit)
 
 
 @router.post("/workers", dependencies=[WORK], status_code=204, responses=responses(409, *BODY))

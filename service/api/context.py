@@ -13,6 +13,7 @@ from service.authn.project_access import ProjectAccess
 from service.db.engine import Database
 from service.live.change_poller import ChangePoller
 from service.live.event_stream import EventStream
+from service.live.feed_stream import FeedStream
 from service.live.log_reader import LogReader
 from service.live.status_cache import StatusCache
 from service.live.work_offers import WorkOffers
@@ -45,6 +46,7 @@ class Services:
     statuses: StatusCache
     watch: ChangePoller
     feed: EventStream
+    all_events: FeedStream
     logs: LogReader
     offers: WorkOffers
     reconciler: Reconciler

@@ -15,9 +15,8 @@ from baton.domain.views import Listing
 from baton.storage.port import OCTETS
 from service.api.auth import DATA, READ, Caller
 from service.api.context import Services
-from service.api.dependencies import Ctx, PageSize, guarded_router
+from service.api.dependencies import Ctx, Cursor, PageSize, guarded_router, sort_by
 from service.api.disconnects import unless_gone
-from service.api.jobs import Cursor
 from service.api.problems import BODY, responses
 from service.api.request_limits import LargeBody, read_bytes
 from service.db.unit_of_work import Unit
@@ -25,6 +24,7 @@ from service.lanes import MANIFESTS, PACKS
 from service.principal import Principal
 from service.store.blob_stream import opened
 from service.usecases import data_objects, pushed_data
+from service.usecases.paging import Sort
 
 router = guarded_router("data")
 MANIFEST_BYTES = 128 << 20
@@ -34,6 +34,7 @@ BODY_SECONDS = 600.0
 Pack = Annotated[Sha256, Path(description="SHA-256 of the pack's bytes, 64 hexadecimal digits")]
 Digest = Annotated[Sha256, Path(description="The digest of the version, 64 hexadecimal digits")]
 Name = Annotated[DataName, Path(description="The name of the data")]
+DataSort = Annotated[str, *sort_by("created")]
 _BINARY = {OCTETS: {"schema": {"type": "string", "format": "binary"}}}
 SENT: dict[str, Any] = {"requestBody": {"required": True, "content": _BINARY}}
 FETCHED: dict[str, Any] = {
@@ -99,20 +100,24 @@ async def push_data(
 
 
 @router.get("/data", dependencies=[READ])
-def list_data(ctx: Ctx, limit: PageSize = 50, cursor: Cursor | None = None) -> DataPage:
+def list_data(ctx: Ctx, sort: DataSort = "-created", limit: PageSize = 50, cursor: Cursor | None = None) -> DataPage:
     """List all versions of pushed data by pages, newest first. An administrator sees those of all projects."""
     with ctx.database.read() as session:
-        return pushed_data.page(Unit(session), None if cursor is None else int(cursor), limit)
+        return pushed_data.page(Unit(session), Sort.parse(sort), cursor, limit)
 
 
 @router.get("/data/{name}", dependencies=[READ], responses=responses(404))
 def list_data_versions(
-    ctx: Ctx, caller: Caller, name: Name, limit: PageSize = 50, cursor: Cursor | None = None
+    ctx: Ctx,
+    caller: Caller,
+    name: Name,
+    sort: DataSort = "-created",
+    limit: PageSize = 50,
+    cursor: Cursor | None = None,
 ) -> DataPage:
     """List the versions of one name by pages, newest first."""
     with ctx.database.read() as session:
-        before = None if cursor is None else int(cursor)
-        return pushed_data.page_of(Unit(session), name, caller.home, before, limit)
+        return pushed_data.page_of(Unit(session), name, caller.home, Sort.parse(sort), cursor, limit)
 
 
 @router.get("/data/{name}/{digest}/manifest", dependencies=[READ], **FETCHED)

@@ -1,30 +1,20 @@
-"""Submission, control and state of jobs."""
+"""Submission, control and state of one job."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from typing import Annotated, Any
 
 from fastapi import Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import AfterValidator, WithJsonSchema
 
 from baton.domain.errors import SpecError
 from baton.domain.spec import parse_spec
-from baton.domain.views import (
-    AttemptView,
-    CheckpointView,
-    History,
-    JobPage,
-    JobView,
-    Listing,
-    StageView,
-)
-from service.api.auth import READ, READ_OR_ATTEMPT, SUBMIT, Caller
+from baton.domain.views import JobView
+from service.api.auth import READ_OR_ATTEMPT, SUBMIT, Caller
 from service.api.context import Services
-from service.api.dependencies import Ctx, JobId, PageSize, guarded_router, installed
+from service.api.dependencies import Ctx, JobId, guarded_router, installed
 from service.api.problems import BODY, responses
 from service.api.submission_body import SPEC_BODY, Body, requested_spec
 from service.db import audit
@@ -33,8 +23,7 @@ from service.db.tables import Job
 from service.db.unit_of_work import Unit
 from service.live.status_cache import LEAST_WAIT, Status
 from service.principal import Principal
-from service.usecases import job_control, job_filters, lineage, retry, views
-from service.usecases.job_filters import JobFilter
+from service.usecases import job_control, retry, views
 from service.usecases.notifications import check_targets
 from service.usecases.programs import check_start
 from service.usecases.run_limits import check_budget
@@ -64,21 +53,6 @@ def matches(request: Request, tag: str) -> bool:
     given = request.headers.get("if-none-match", "")
     theirs = [one.strip().removeprefix("W/") for one in given.split(",")]
     return given.strip() == "*" or tag.removeprefix("W/") in theirs
-
-
-def _shaped(pattern: str, message: str) -> tuple[AfterValidator, WithJsonSchema]:
-    """Validation by a pattern, with a clearer error than the pattern."""
-
-    def check(value: str) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError(message)
-        return value
-
-    return AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^{pattern}$"})
-
-
-LabelFilter = Annotated[str, *_shaped(r"[^:\x00]{1,200}:[^\x00]{0,200}", "must be key:value")]
-Cursor = Annotated[str, *_shaped(r"[1-9][0-9]{0,17}", "is not a cursor from a page; leave it out for the first page")]
 
 
 @router.post(
@@ -118,20 +92,6 @@ def submit_job(ctx: Ctx, caller: Caller, body: Body, key: Key = None) -> Respons
     if new:
         answer.headers["Location"] = f"{ctx.settings.prefix}/v1/jobs/{view.id}"
     return answer
-
-
-@router.get("/jobs", dependencies=[READ])
-def list_jobs(
-    ctx: Ctx,
-    status: job_filters.Status | None = None,
-    label: LabelFilter | None = None,
-    limit: PageSize = 50,
-    cursor: Cursor | None = None,
-) -> JobPage:
-    """List jobs by pages, newest first."""
-    with ctx.database.read() as session:
-        wanted = JobFilter(status, label, cursor, limit)
-        return views.list_jobs(Unit(session), wanted, ctx.settings.limits, ctx.settings.beats)
 
 
 @router.get(
@@ -218,45 +178,3 @@ def retry_job(ctx: Ctx, caller: Caller, job_id: JobId) -> Response:
     token with the scope `programs`.
     """
     return _asked(ctx, job_id, retry.retry, caller, starts=True)
-
-
-@router.get("/jobs/{job_id}/stages", dependencies=[READ], responses=responses(404))
-def list_stages(ctx: Ctx, job_id: JobId) -> Listing[StageView]:
-    """List the job's stages in order."""
-    with ctx.database.read() as session:
-        return views.stage_views(Unit(session), job_id)
-
-
-@router.get("/jobs/{job_id}/attempts", dependencies=[READ_OR_ATTEMPT], responses=responses(404))
-def list_attempts(ctx: Ctx, job_id: JobId) -> Listing[AttemptView]:
-    """List the job's attempts in order."""
-    with ctx.database.read() as session:
-        return views.attempt_views(Unit(session), job_id, ctx.settings.beats)
-
-
-@router.get("/jobs/{job_id}/checkpoints", dependencies=[READ], responses=responses(404))
-def list_checkpoints(ctx: Ctx, job_id: JobId) -> Listing[CheckpointView]:
-    """List the job's committed and quarantined checkpoints and the newest 100 deleted ones, newest first."""
-    with ctx.database.read() as session:
-        return views.checkpoint_views(Unit(session), job_id)
-
-
-@router.get("/jobs/{job_id}/children", dependencies=[READ], responses=responses(404))
-def list_children(ctx: Ctx, job_id: JobId, limit: PageSize = 50, cursor: Cursor | None = None) -> JobPage:
-    """List by pages the jobs that were made from this one, newest first: its clones, and those that started from it."""
-    with ctx.database.read() as session:
-        unit = Unit(session)
-        children, following = lineage.children(unit, job_id, cursor, limit)
-        items = views.job_views(unit, children, ctx.settings.limits, ctx.settings.beats)
-        return JobPage(items=items, next_cursor=following)
-
-
-@router.get("/jobs/{job_id}/history", dependencies=[READ], responses=responses(404))
-def show_history(
-    ctx: Ctx,
-    job_id: JobId,
-    after: Annotated[int, Query(ge=0, le=2**31 - 1, description="Only epochs after this number")] = 0,
-) -> History:
-    """Get the job's history, one row per epoch."""
-    with ctx.database.read() as session:
-        return views.history(Unit(session), job_id, after)

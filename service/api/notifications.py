@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
+from typing import Annotated
 
 from baton.domain.notification_targets import NotificationTest, NotificationTested, TargetView
 from baton.domain.views import Listing
 from service.api.auth import ADMIN, READ, Caller
 from service.api.context import Services
-from service.api.dependencies import Ctx, guarded_router
+from service.api.dependencies import COMPLETE, Ctx, Cursor, Most, guarded_router, sort_by
 from service.api.problems import BODY, responses
 from service.db import audit
 from service.db.unit_of_work import Unit
 from service.errors import Conflict, NotFound
 from service.principal import Principal
+from service.usecases.paging import Place, Sort, in_memory
 
 router = guarded_router("notifications")
 TITLE = "Baton: a test"
@@ -24,9 +26,16 @@ _testing = Lock()
 
 
 @router.get("/notifications/targets", dependencies=[READ])
-def list_targets(ctx: Ctx) -> Listing[TargetView]:
+def list_targets(
+    ctx: Ctx,
+    sort: Annotated[str, *sort_by("name")] = "name",
+    limit: Most = COMPLETE,
+    cursor: Cursor | None = None,
+) -> Listing[TargetView]:
     """List the targets that a spec may name under `notify.targets`. Their URLs stay secret."""
-    return Listing(items=[TargetView(name=name, default=name in ctx.policy.targets) for name in ctx.post.names])
+    targets = [TargetView(name=name, default=name in ctx.policy.targets) for name in ctx.post.names]
+    found = in_memory(targets, lambda one: (one.name,), Place("targets", Sort.parse(sort)), cursor, limit, str)
+    return Listing(items=found.rows, next_cursor=found.next_cursor)
 
 
 @router.post("/notifications:test", dependencies=[ADMIN], responses=responses(404, 409, *BODY))

@@ -19,6 +19,9 @@ from service.api.submission_body import CloneRequest, FromRequest, PlanRequest
 
 SCHEMA_NAMES = {"NotificationKind": "Notice"}
 """Schema names that differ from the class names. They must not change, because clients are generated from them."""
+LATER = {"showReport"}
+"""Operations without a link, because they find nothing right after the answer: a new job has no report."""
+
 UNUSED = ("HTTPValidationError", "ValidationError")
 REFERENCE = "#/components/schemas/{model}"
 FROM_JOB, FROM_ATTEMPT = "$response.body#/id", "$response.body#/items/0/id"
@@ -69,6 +72,7 @@ def _link_from(
     operations = [
         one["operationId"] for name, item in paths.items() if f"{{{parameter}}}" in name for one in item.values()
     ]
-    links = {name: {"operationId": name, "parameters": {parameter: value}} for name in operations}
+    linked = [name for name in operations if name not in LATER]
+    links = {name: {"operationId": name, "parameters": {parameter: value}} for name in linked}
     for status in statuses:
         paths[path][method]["responses"][status]["links"] = links

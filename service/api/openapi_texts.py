@@ -21,7 +21,7 @@ what it makes belongs to it.
 """.strip()
 TAGS = {
     "jobs": "Submit, list, change, pause, resume, cancel, retry and delete jobs.",
-    "events": "The events of a job, as pages or as a stream of Server-Sent Events.",
+    "events": "The events of a job, or of all jobs, as pages or as a stream of Server-Sent Events.",
     "logs": "The output of the training process of an attempt.",
     "artifacts": "Files of a job: models, history, evaluation, the report.",
     "data": "Pushed data: versions by name. Its bytes are packs, which are stored once.",

@@ -192,8 +192,14 @@ def _validation_error(_request: Request, error: Exception) -> Response:
     items: list[Any] = list(error.errors())
     if any(item["type"] == "json_invalid" for item in items):
         return problem(400, "malformed-body", f"the body is not JSON: {items[0].get('ctx', {}).get('error', '')}")
-    found = findings({**item, "loc": item["loc"][1:]} for item in items)
+    found = findings({**item, "loc": _field(item["loc"])} for item in items)
     return problem(422, "invalid-request", "; ".join(f"{e.field}: {e.message}" for e in found), found)
+
+
+def _field(location: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The path of a field within the body, or the name of a parameter, also of one that can be repeated."""
+    kind, *path = location
+    return tuple(path[:1] if kind == "query" else path)
 
 
 def _http_error(request: Request, error: Exception) -> Response:

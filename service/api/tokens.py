@@ -8,12 +8,12 @@ from fastapi import Path, Response
 
 from baton.domain.tokens import TokenCreated, TokenPage, TokenRequest, TokenView
 from service.api.auth import ADMIN, Caller
-from service.api.dependencies import Ctx, PageSize, guarded_router
+from service.api.dependencies import Ctx, Cursor, PageSize, guarded_router, sort_by
 from service.api.headers import NO_STORE
-from service.api.jobs import Cursor
 from service.api.problems import BODY, responses
 from service.db.unit_of_work import Unit
 from service.usecases import tokens
+from service.usecases.paging import Sort
 
 router = guarded_router("tokens")
 
@@ -27,10 +27,15 @@ def create_token(ctx: Ctx, caller: Caller, request: TokenRequest, response: Resp
 
 
 @router.get("/tokens", dependencies=[ADMIN])
-def list_tokens(ctx: Ctx, limit: PageSize = 50, cursor: Cursor | None = None) -> TokenPage:
+def list_tokens(
+    ctx: Ctx,
+    sort: Annotated[str, *sort_by("created")] = "-created",
+    limit: PageSize = 50,
+    cursor: Cursor | None = None,
+) -> TokenPage:
     """List tokens by pages, newest first, including revoked ones."""
     with ctx.database.read() as session:
-        return tokens.token_page(Unit(session), None if cursor is None else int(cursor), limit)
+        return tokens.token_page(Unit(session), Sort.parse(sort), cursor, limit)
 
 
 @router.post("/tokens/{token_id}/revoke", dependencies=[ADMIN], responses=responses(404))

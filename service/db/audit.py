@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import select
-
 from baton.domain.lenient_reading import mapping
-from baton.domain.tokens import NOBODY, AuditPage, AuditView
+from baton.domain.tokens import NOBODY, AuditView
 from service.db.auth_tables import AuditEntry
 from service.db.unit_of_work import Unit, clean
 from service.principal import Principal
@@ -38,18 +36,8 @@ def record(
     unit.session.add(row)
 
 
-def audit_page(unit: Unit, before: int | None, limit: int) -> AuditPage:
-    """Entries with numbers below `before`, newest first."""
-    query = select(AuditEntry).order_by(AuditEntry.number.desc()).limit(limit + 1)
-    if before is not None:
-        query = query.where(AuditEntry.number < before)
-    rows = list(unit.session.scalars(query))
-    more = len(rows) > limit
-    items = [_view(row) for row in rows[:limit]]
-    return AuditPage(items=items, next_cursor=str(items[-1].number) if more else None)
-
-
-def _view(row: AuditEntry) -> AuditView:
+def view(row: AuditEntry) -> AuditView:
+    """One entry, as the API returns it."""
     return AuditView(
         number=row.number,
         at=row.at,

@@ -60,10 +60,14 @@ CODED, IS_CODED = _pair("jobs", "$code IS NOT NULL")
 DOOMED, IS_DOOMED = _pair("jobs", "$deleted_at IS NOT NULL")
 ENDED, IS_ENDED = _pair("jobs", "$finished_at IS NOT NULL")
 DERIVED, IS_DERIVED = _pair("jobs", "$source_job IS NOT NULL")
+UNLISTED, _unlisted = _pair("jobs", "$metrics_listed IS NULL OR $metrics_listed = 1 AND $finished_at IS NOT NULL")
+UNFED, IS_UNFED = _pair("events", "$feed = 0")
+FED, IS_FED = _pair("events", "$feed > 0")
 PENDING, IS_PENDING = _pair("checkpoint_copies", "$state = 'pending'")
 UNHELD, IS_UNHELD = _pair("data_objects", "$holders = 0")
 UNPUBLISHED, _unpublished = _pair("artifacts", "$published IS NULL OR $published <> $object")
 # SQLAlchemy joins conditions with AND and puts no brackets around text.
+IS_UNLISTED = text(f"({_unlisted.text})")
 IS_UNPUBLISHED = text(f"({_unpublished.text})")
 
 

@@ -12,9 +12,11 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Index,
+    SmallInteger,
     String,
     Text,
     UniqueConstraint,
+    column,
     false,
     text,
 )
@@ -35,11 +37,14 @@ from service.db.base import (
     DISPATCHED,
     DOOMED,
     ENDED,
+    FED,
     LIVE,
     PINNING,
     SPENT,
     TOO_OLD,
     UNCOUNTED,
+    UNFED,
+    UNLISTED,
     UNPLACED,
     WAITING,
     WANTED,
@@ -50,15 +55,17 @@ from service.db.base import (
 )
 from service.db.checkpoint_tables import Checkpoint, CheckpointCopy, Pointer
 from service.db.file_tables import Artifact, Garbage
+from service.db.list_tables import EventFeed, JobMetric
 from service.db.project_table import Project, project_column
 from service.db.series_tables import Series, SeriesPoint
-from service.db.types import Real
+from service.db.types import Real, in_bytes
 from service.db.usage_tables import RecentUse, Usage
 from service.db.worker_table import Worker
 
 __all__ = (
-    "Artifact", "Attempt", "Base", "Checkpoint", "CheckpointCopy", "Epoch", "Event", "Garbage", "IdempotencyKey", "Job",
-    "JobData", "JobLabel", "Pointer", "Project", "RecentUse", "Series", "SeriesPoint", "Stage", "Usage", "Worker",
+    "Artifact", "Attempt", "Base", "Checkpoint", "CheckpointCopy", "Epoch", "Event", "EventFeed", "Garbage",
+    "IdempotencyKey", "Job", "JobData", "JobLabel", "JobMetric", "Pointer", "Project", "RecentUse", "Series",
+    "SeriesPoint", "Stage", "Usage", "Worker",
 )  # fmt: skip
 NOTHING, NO_ITEMS, ZERO, ONE = text("'{}'"), text("'[]'"), text("0"), text("1")
 
@@ -77,7 +84,8 @@ class Job(Base):
     `source_job`: the job it was made from, which may be deleted. `source`: baton.domain.lineage.JobSource and `start`.
     `logs_deleted_at`: when retention deleted its logs. A later attempt may have written others. `owner`: the name of
     the token that submitted it; None in rows of an older service. `gpu_us`, `cost`: GPU time in microseconds and cost
-    in millionths of its ended attempts (service.usecases.usage).
+    in millionths of its ended attempts (service.usecases.usage). `metrics_listed`: if `job_metrics` has its metrics
+    (service.usecases.job_metrics).
     """
 
     __tablename__ = "jobs"
@@ -95,6 +103,12 @@ class Job(Base):
         Index("ix_jobs_doomed", "deleted_at", sqlite_where=DOOMED, postgresql_where=DOOMED),
         Index("ix_jobs_source", "source_job", "number", sqlite_where=DERIVED, postgresql_where=DERIVED),
         Index("ix_jobs_ended", "finished_at", sqlite_where=ENDED, postgresql_where=ENDED),
+        Index("ix_jobs_ended_number", "finished_at", "number", sqlite_where=ENDED, postgresql_where=ENDED),
+        Index("ix_jobs_created", "created_at", "number"),
+        Index("ix_jobs_name_number", in_bytes(column("name")), "number"),
+        Index("ix_jobs_queue_number", "queue", "number"),
+        Index("ix_jobs_owner_number", "owner", "number"),
+        Index("ix_jobs_unlisted", "number", sqlite_where=UNLISTED, postgresql_where=UNLISTED),
         {"sqlite_autoincrement": True},
     )
 
@@ -148,6 +162,7 @@ class Job(Base):
     owner: Mapped[str | None] = mapped_column(String(63))
     gpu_us: Mapped[int] = mapped_column(BigInteger, default=0, server_default=ZERO)
     cost: Mapped[int] = mapped_column(BigInteger, default=0, server_default=ZERO)
+    metrics_listed: Mapped[int | None] = mapped_column(SmallInteger, default=1)
 
 
 class JobLabel(Base):
@@ -338,9 +353,17 @@ class Epoch(Base):
 
 
 class Event(Base):
-    """One event of a job. `sequence` counts from 1. A job with very many keeps the first and the newest."""
+    """One event of a job. `sequence` counts from 1. A job with very many keeps the first and the newest.
+
+    `feed`: its number among the events of all jobs (service.usecases.event_feed). 0: not numbered yet. -1: older than
+    the feed.
+    """
 
     __tablename__ = "events"
+    __table_args__ = (
+        Index("ix_events_unfed", "at", "job_id", "sequence", sqlite_where=UNFED, postgresql_where=UNFED),
+        Index("ix_events_feed", "feed", sqlite_where=FED, postgresql_where=FED),
+    )
 
     job_id: Mapped[str] = mapped_column(Id, ForeignKey("jobs.id"), primary_key=True)
     sequence: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
@@ -349,3 +372,4 @@ class Event(Base):
     actor: Mapped[str] = mapped_column(String(220))
     message: Mapped[str] = mapped_column(Text)
     data: Mapped[dict[str, Any]]
+    feed: Mapped[int] = mapped_column(BigInteger, default=0, server_default=ZERO)

@@ -1,9 +1,11 @@
-"""Waits for changes of jobs. One periodic query serves all waiting requests, so a request needs no thread."""
+"""Waits for changes of jobs, and for events of any job. One periodic query serves all waiting requests, so a request
+needs no thread.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,12 +14,16 @@ from sqlalchemy import select
 
 from service.db.engine import Database
 from service.db.tables import Job
+from service.db.unit_of_work import Unit
+from service.usecases.event_feed import last_number
 
 CHUNK = 500
+FEED = ""
+"""Stands for the feed of all jobs, in the place of a job's id."""
 
 
 class Marks(NamedTuple):
-    """The counters of a job. Their values never decrease."""
+    """The counters of a job, or of the feed. Their values never decrease."""
 
     version: int
     events: int
@@ -57,6 +63,10 @@ class ChangePoller:
         """Whether an event after number `sequence` came within `seconds`, the job was deleted, or the service ends."""
         return await self._until(_Waiter(job_id, lambda marks: marks.events > sequence), seconds)
 
+    async def more_of_all(self, number: int, seconds: float) -> bool:
+        """Whether the feed got an event after this number within `seconds`, or the service ends."""
+        return await self._until(_Waiter(FEED, lambda marks: marks.events > number), seconds)
+
     async def _until(self, waiter: _Waiter, seconds: float) -> bool:
         self._waiters.add(waiter)
         if self._task is None or self._task.done():
@@ -85,9 +95,11 @@ class ChangePoller:
         for waiter in self._waiters:
             waiter.changed.set()
 
-    def _marks(self, job_ids: Iterable[str]) -> dict[str, Marks]:
-        ids, found = list(job_ids), {}
+    def _marks(self, job_ids: Collection[str]) -> dict[str, Marks]:
+        ids, found = [job_id for job_id in job_ids if job_id != FEED], dict[str, Marks]()
         with self._database.read() as session:
+            if FEED in job_ids:
+                found[FEED] = Marks(0, last_number(Unit(session)))
             for start in range(0, len(ids), CHUNK):
                 query = select(Job.id, Job.version, Job.events).where(Job.id.in_(ids[start : start + CHUNK]))
                 query = query.where(Job.deleted_at.is_(None))

@@ -22,6 +22,7 @@ from service.reconciler import (
     enforcement,
     garbage_collection,
     job_deletion,
+    list_upkeep,
     placement_pass,
     pushed_data,
     totals_backfill,
@@ -43,6 +44,7 @@ ADOPT_SECONDS = 86_400.0
 PRUNE_SECONDS = 3_600.0
 WATCH_SECONDS = 2.0
 FORGET_SECONDS = 60.0
+FEED_SECONDS = 0.5
 Sure = Callable[[Callable[[Database, BlobStore, Isolation], object]], Callable[[], None]]
 log = logging.getLogger(__name__)
 
@@ -115,6 +117,8 @@ class Reconciler:
             Step("deleting checkpoints", sure(garbage_collection.collect_checkpoints), WATCH_SECONDS),
             Step("deleting old artifacts", sure(garbage_collection.collect_garbage), WATCH_SECONDS),
         ]
+        # Also a thread of its own: readers of the feed wait for it, and no heartbeat does.
+        self.numbering = [Step("numbering events", lambda: list_upkeep.number_events(database), FEED_SECONDS)]
         self.jobs = [Step("deleting jobs", sure(job_deletion.delete_jobs), every=WATCH_SECONDS)]
         self.retention = RetentionPass(settings.retention, database, store, apart, doubt)
         self.pruning = self._pruning(self.retention)
@@ -165,6 +169,7 @@ class Reconciler:
             Step("placing attempts", lambda: placement_pass.place_due(database, apart, limits)),
             Step("looking for silent workers", if_held(lambda: silence.run(look))),
             Step("adding up attempts", lambda: totals_backfill.count_attempts(database, apart), WATCH_SECONDS),
+            Step("listing metrics", lambda: list_upkeep.list_metrics(database, apart), WATCH_SECONDS),
             Step(
                 "watching checkpoints",
                 if_held(lambda: checkpoint_watchdog.watch_checkpoints(database, apart, look)),
@@ -222,6 +227,7 @@ class Reconciler:
                 ("pruning", self.pruning),
                 ("pushed data", self.pushed),
                 ("notifying", self.telling),
+                ("numbering", self.numbering),
             ):
                 self._passed[name] = time.monotonic()
                 thread = threading.Thread(target=self._run, args=(name, steps), name=name, daemon=True)
@@ -249,7 +255,7 @@ class Reconciler:
         """Run all steps once, in this thread, whether they are due or not."""
         stored = [*self.copying, *self.publishing, *self.deleting, *self.sweeping]
         stored += [*self.pruning, *self.jobs, *self.pushed]
-        for step in [*self.quick, *self.sending, *stored, *self.telling]:
+        for step in [*self.quick, *self.sending, *stored, *self.telling, *self.numbering]:
             step.run(forced=True)
 
     def pass_ages(self) -> dict[str, float]:

@@ -16,7 +16,7 @@ from baton.domain.wire import ClassifierRow, EpochRecord, EpochRow
 from service.db.tables import Epoch, Job, Stage
 from service.db.unit_of_work import Unit, actor_of, plain
 from service.errors import BadMessage
-from service.usecases import epoch_rows
+from service.usecases import epoch_rows, job_metrics
 
 _REQUIRED = tuple(name for name, field in ClassifierRow.model_fields.items() if field.is_required())
 _NO_SYNC = {"synchronize_session": False}
@@ -40,6 +40,7 @@ def record(unit: Unit, attempt_id: str, message: EpochRecord) -> EpochRow:
     if row.epoch >= newest:  # a late or repeated row may have a lower number
         job.metrics = _metrics_of_job(sent["row"])
     job.best = sent["best"] or job.best
+    job_metrics.follow(unit, job)
     text = f"epoch {row.epoch} recorded"
     data = {"epoch": row.epoch, "stage": row.stage, "global_step": row.global_step, "fence": message.fence}
     unit.event(job, "epoch", actor, text, attempt=attempt.number, **data)
@@ -62,6 +63,7 @@ def roll_back(unit: Unit, attempt_id: str, message: EpochRollback) -> None:
     row = unit.session.scalar(newest)
     job.metrics = {} if row is None else _metrics_of_job(plain(epoch_rows.shown(row)))
     job.best = plain(message)["best"]
+    job_metrics.follow(unit, job)
     text = f"{deleted} rows of the history after epoch {message.after_epoch} deleted: the attempt continues before them"
     data = {"after_epoch": message.after_epoch, "rows": deleted, "fence": message.fence}
     unit.event(job, "rows_deleted", actor_of(attempt), text, attempt=attempt.number, **data)

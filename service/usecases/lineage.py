@@ -11,6 +11,7 @@ from baton.domain.lineage import JobSource
 from service.db.base import IS_DERIVED
 from service.db.tables import Job
 from service.db.unit_of_work import Unit
+from service.usecases.paging import Place, Rows, Sort, by_number
 
 
 def sources(unit: Unit, jobs: Sequence[Job]) -> dict[str, JobSource]:
@@ -28,12 +29,9 @@ def sources(unit: Unit, jobs: Sequence[Job]) -> dict[str, JobSource]:
     }
 
 
-def children(unit: Unit, job_id: str, cursor: str | None, limit: int) -> tuple[list[Job], str | None]:
-    """A page of the jobs that were made from this one, newest first, and the next cursor. Raises NotFound."""
+def children(unit: Unit, job_id: str, sort: Sort, cursor: str | None, limit: int) -> Rows[Job]:
+    """A page of the jobs that were made from this one. Raises NotFound, BadParameter."""
     job = unit.find_job(job_id)
-    query = select(Job).where(IS_DERIVED, Job.source_job == job.id, Job.deleted_at.is_(None), *unit.own(Job.project))
-    if cursor is not None:
-        query = query.where(Job.number < int(cursor))
-    rows = list(unit.session.scalars(query.order_by(Job.number.desc()).limit(limit + 1)))
-    page = rows[:limit]
-    return page, str(page[-1].number) if len(rows) > limit else None
+    query = select(Job).where(IS_DERIVED, Job.source_job == job.id, Job.deleted_at.is_(None))
+    query = query.where(*unit.own(Job.project))
+    return by_number(unit, query, Job.number, Place("children", sort, {"job": job.id}), cursor, limit)

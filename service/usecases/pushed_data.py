@@ -21,6 +21,7 @@ from service.db.tables import Job, JobData
 from service.db.unit_of_work import Unit
 from service.errors import BeingDeleted, Conflict, DataInUse, NotFound
 from service.principal import Principal
+from service.usecases.paging import Place, Sort, by_number
 from service.usecases.pinned_data import FIELD, references
 
 VERSIONS_READ, JOBS_SHOWN, OLD_SHOWN = 1_000, 5, 3
@@ -70,28 +71,24 @@ def publish(unit: Unit, name: str, manifest: DataManifest, number: int, caller: 
     return view(row), new
 
 
-def page(unit: Unit, before: int | None, limit: int) -> DataPage:
-    """The versions of the caller's project, or of all projects, with numbers below `before`, newest first."""
-    query = select(DataVersion).where(*unit.own(DataVersion.project)).order_by(DataVersion.number.desc())
-    return _page(unit, query, before, limit)
+def page(unit: Unit, sort: Sort, cursor: str | None, limit: int) -> DataPage:
+    """A page of the versions of the caller's project, or of all projects. Raises BadParameter."""
+    query = select(DataVersion).where(*unit.own(DataVersion.project))
+    return _page(unit, query, Place("data", sort, {"name": None}), cursor, limit)
 
 
-def page_of(unit: Unit, name: str, project: str, before: int | None, limit: int) -> DataPage:
-    """The versions of one name, with numbers below `before`, newest first. Raises NotFound."""
-    wanted = DataReference(name)
-    found = _page(unit, _versions(wanted, project), before, limit)
-    if not found.items and before is None:
-        raise unknown(unit, wanted, project)
+def page_of(unit: Unit, name: str, project: str, sort: Sort, cursor: str | None, limit: int) -> DataPage:
+    """A page of the versions of one name. Raises NotFound, BadParameter."""
+    query = select(DataVersion).where(DataVersion.project == project, DataVersion.name == name)
+    found = _page(unit, query, Place("data", sort, {"name": name}), cursor, limit)
+    if not found.items and cursor is None:
+        raise unknown(unit, DataReference(name), project)
     return found
 
 
-def _page(unit: Unit, query: Select[DataVersion], before: int | None, limit: int) -> DataPage:
-    if before is not None:
-        query = query.where(DataVersion.number < before)
-    rows = list(unit.session.scalars(query.limit(limit + 1)))
-    more = len(rows) > limit
-    cursor = str(rows[limit - 1].number) if more else None
-    return DataPage(items=[view(row) for row in rows[:limit]], next_cursor=cursor)
+def _page(unit: Unit, query: Select[DataVersion], place: Place, cursor: str | None, limit: int) -> DataPage:
+    found = by_number(unit, query, DataVersion.number, place, cursor, limit)
+    return DataPage(items=[view(row) for row in found.rows], next_cursor=found.next_cursor)
 
 
 def find(unit: Unit, wanted: DataReference, project: str) -> DataVersion:

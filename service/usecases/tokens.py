@@ -17,6 +17,7 @@ from service.db.unit_of_work import Unit
 from service.errors import Conflict, NotFound
 from service.principal import Principal
 from service.usecases import projects
+from service.usecases.paging import Place, Sort, by_number
 
 _ID = re.compile(r"[0-9a-f]{12}")
 
@@ -72,17 +73,12 @@ def revoke_token(unit: Unit, token_id: str, actor: Principal) -> TokenView:
     return token_view(row, unit.now())
 
 
-def token_page(unit: Unit, before: int | None, limit: int) -> TokenPage:
-    """Tokens with numbers below `before`, newest first."""
-    query = select(ApiToken).where(*unit.own(ApiToken.project)).order_by(ApiToken.number.desc()).limit(limit + 1)
-    if before is not None:
-        query = query.where(ApiToken.number < before)
-    rows, now = list(unit.session.scalars(query)), unit.now()
-    more = len(rows) > limit
-    return TokenPage(
-        items=[token_view(row, now) for row in rows[:limit]],
-        next_cursor=str(rows[limit - 1].number) if more else None,
-    )
+def token_page(unit: Unit, sort: Sort, cursor: str | None, limit: int) -> TokenPage:
+    """A page of the tokens. Raises BadParameter."""
+    query = select(ApiToken).where(*unit.own(ApiToken.project))
+    found = by_number(unit, query, ApiToken.number, Place("tokens", sort), cursor, limit)
+    now = unit.now()
+    return TokenPage(items=[token_view(row, now) for row in found.rows], next_cursor=found.next_cursor)
 
 
 def token_view(row: ApiToken, now: datetime) -> TokenView:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import bindparam, select
 
@@ -14,7 +14,6 @@ from baton.domain.prices import Prices
 from baton.domain.states import (
     HELD_ATTEMPTS,
     AttemptState,
-    CheckpointState,
     DesiredState,
     JobState,
     shown_status,
@@ -24,26 +23,19 @@ from baton.domain.views import (
     AttemptView,
     CheckpointStatus,
     CheckpointView,
-    History,
-    JobPage,
+    JobSummary,
     JobView,
-    Listing,
     ProgressView,
     StageView,
 )
 from baton.domain.wire import TRAINS, CheckpointRole
-from service.db.base import IS_PAST, IS_USELESS
-from service.db.tables import Artifact, Attempt, Checkpoint, Epoch, Job, Pointer, Stage
+from service.db.tables import Artifact, Attempt, Checkpoint, Job, Pointer, Stage
 from service.db.unit_of_work import Unit
-from service.usecases import attempt_totals, epoch_rows, goodput, job_filters, lineage, usage, wait_reasons
+from service.usecases import attempt_totals, goodput, lineage, usage, wait_reasons
 from service.usecases.attempt_limits import Limits
 from service.usecases.heartbeat_age import HeartbeatTimes, heard
-from service.usecases.history import epochs_done
-from service.usecases.job_filters import JobFilter
 
-PAST = 100
-"""How many of the newest deleted or quarantined checkpoints are listed."""
-
+_Shape = TypeVar("_Shape", JobView, JobSummary)
 _LATEST = (
     select(Checkpoint, Attempt.interval_seconds)
     .join(Pointer, Pointer.checkpoint_id == Checkpoint.id)
@@ -65,6 +57,15 @@ def job_view(unit: Unit, job: Job, limits: Limits, beats: HeartbeatTimes) -> Job
 
 def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits, beats: HeartbeatTimes) -> list[JobView]:
     """Many jobs. The number of queries does not depend on the number of jobs."""
+    return _views(unit, jobs, limits, beats, JobView)
+
+
+def job_summaries(unit: Unit, jobs: Sequence[Job], limits: Limits, beats: HeartbeatTimes) -> list[JobSummary]:
+    """As `job_views`, without the specs, which need not be loaded."""
+    return _views(unit, jobs, limits, beats, JobSummary)
+
+
+def _views(unit: Unit, jobs: Sequence[Job], limits: Limits, beats: HeartbeatTimes, shape: type[_Shape]) -> list[_Shape]:
     ids, now = [job.id for job in jobs], unit.now()
     newest = attempt_totals.newest_attempts(unit, ids)
     spent = attempt_totals.of_jobs(unit, jobs, newest)
@@ -74,7 +75,8 @@ def job_views(unit: Unit, jobs: Sequence[Job], limits: Limits, beats: HeartbeatT
     ends = {job_id: [newest[job_id]] if job_id in newest else [] for job_id in ids}
     waits = wait_reasons.waits(unit, jobs, ends, limits, now)
     prices = usage.prices_of(unit.session)
-    found = [_job_view(job, _Parts(newest.get(job.id), spent[job.id], latest.get(job.id), prices), now) for job in jobs]
+    parts = [_Parts(newest.get(job.id), spent[job.id], latest.get(job.id), prices) for job in jobs]
+    found = [_job_view(job, of_job, now, shape) for job, of_job in zip(jobs, parts, strict=True)]
     found = [_heard(view, _holder(newest.get(view.id)), beats, now) for view in found]
     sources = lineage.sources(unit, jobs)
     more = [{"waiting_for": waits.get(view.id), "source": sources.get(view.id)} for view in found]
@@ -114,10 +116,10 @@ def _checkpoint_status(job: Job, parts: _Parts, now: datetime) -> CheckpointStat
     )
 
 
-def _job_view(job: Job, parts: _Parts, now: datetime) -> JobView:
+def _job_view(job: Job, parts: _Parts, now: datetime, shape: type[_Shape]) -> _Shape:
     held = _holder(parts.newest)
     return read_stored(
-        JobView,
+        shape,
         {
             "id": job.id,
             "name": job.name,
@@ -131,7 +133,7 @@ def _job_view(job: Job, parts: _Parts, now: datetime) -> JobView:
             "started_at": job.started_at,
             "finished_at": job.finished_at,
             "labels": job.labels,
-            "spec": job.spec,
+            **({"spec": job.spec} if shape is JobView else {}),
             "progress": _progress(job),
             "metrics": job.metrics,
             "results": job.results,
@@ -159,7 +161,7 @@ def _holder(newest: Attempt | None) -> Attempt | None:
     return newest if newest is not None and newest.state in HELD_ATTEMPTS else None
 
 
-def _heard(view: JobView, held: Attempt | None, beats: HeartbeatTimes, now: datetime) -> JobView:
+def _heard(view: _Shape, held: Attempt | None, beats: HeartbeatTimes, now: datetime) -> _Shape:
     """Add heartbeat data. Speed and remaining time are shown only while the worker trains and is not silent."""
     known: dict[str, object] = {"as_of": now}
     last = heard(held, beats, now) if held else None
@@ -179,23 +181,8 @@ def _progress(job: Job) -> ProgressView | None:
     return find_stored(ProgressView, {**reported, "fraction": min(done / total, 1.0) if total else 0.0})
 
 
-def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits, beats: HeartbeatTimes) -> JobPage:
-    """A page of jobs, newest first."""
-    jobs = list(unit.session.scalars(job_filters.page(unit, wanted)))
-    page = jobs[: wanted.limit]
-    more = len(jobs) > wanted.limit
-    return JobPage(items=job_views(unit, page, limits, beats), next_cursor=str(page[-1].number) if more else None)
-
-
-def stage_views(unit: Unit, job_id: str) -> Listing[StageView]:
-    """The stages of a job."""
-    job = unit.find_job(job_id)
-    done = epochs_done(unit, job.id)
-    rows = unit.session.scalars(select(Stage).where(Stage.job_id == job.id).order_by(Stage.stage))
-    return Listing(items=[_stage_view(row, done.get(row.stage, 0)) for row in rows])
-
-
-def _stage_view(row: Stage, done: int) -> StageView:
+def stage_view(row: Stage, done: int) -> StageView:
+    """One stage. `done`: its recorded epochs."""
     return StageView(
         stage=row.stage,
         name=row.name,
@@ -207,14 +194,6 @@ def _stage_view(row: Stage, done: int) -> StageView:
         started_at=row.started_at,
         finished_at=row.finished_at,
     )
-
-
-def attempt_views(unit: Unit, job_id: str, beats: HeartbeatTimes) -> Listing[AttemptView]:
-    """The attempts of a job."""
-    job = unit.find_job(job_id)
-    rows = unit.session.scalars(select(Attempt).where(Attempt.job_id == job.id).order_by(Attempt.number))
-    now = unit.now()
-    return Listing(items=[attempt_view(row, beats, now) for row in rows])
 
 
 def attempt_view(row: Attempt, beats: HeartbeatTimes, now: datetime) -> AttemptView:
@@ -239,23 +218,8 @@ def attempt_view(row: Attempt, beats: HeartbeatTimes, now: datetime) -> AttemptV
         **usage.of_attempt(row, now),
         beat_at=last.at if last else None,
         silent_seconds=last.silent_seconds if last else None,
+        job_id=row.job_id,
     )
-
-
-def checkpoint_views(unit: Unit, job_id: str) -> Listing[CheckpointView]:
-    """The existing checkpoints of a job and the newest PAST of the others, newest first.
-
-    `roles`: the pointers that currently name a checkpoint.
-    """
-    job = unit.find_job(job_id)
-    pointers = unit.pointers(job.id)
-    newest_first, of_job = select(Checkpoint).order_by(Checkpoint.number.desc()), Checkpoint.job_id == job.id
-    bad = newest_first.where(of_job, IS_USELESS, Checkpoint.state == CheckpointState.QUARANTINED).limit(PAST)
-    past = newest_first.where(of_job, IS_PAST).limit(PAST)
-    # Index by number: a quarantined checkpoint with existing objects may also be among the newest PAST ones.
-    rows = {row.number: row for query in (bad, past) for row in unit.session.scalars(query)}
-    rows |= {row.number: row for row in unit.committed_checkpoints(job.id)}
-    return Listing(items=[checkpoint_view(rows[number], pointers) for number in sorted(rows, reverse=True)])
 
 
 def checkpoint_view(row: Checkpoint, pointers: dict[str, str]) -> CheckpointView:
@@ -275,21 +239,6 @@ def checkpoint_view(row: Checkpoint, pointers: dict[str, str]) -> CheckpointView
         committed_at=row.committed_at,
         stall_seconds=row.stall_seconds,
     )
-
-
-def history(unit: Unit, job_id: str, after: int) -> History:
-    """The recorded epochs after number `after`, in order."""
-    job = unit.find_job(job_id)
-    query = select(Epoch).where(Epoch.job_id == job.id, Epoch.epoch > after)
-    rows = unit.session.scalars(query.order_by(Epoch.epoch))
-    return History(items=[epoch_rows.shown(row) for row in rows])
-
-
-def artifact_views(unit: Unit, job_id: str) -> Listing[ArtifactView]:
-    """The artifacts of a job, by name."""
-    job = unit.find_job(job_id)
-    rows = unit.session.scalars(select(Artifact).where(Artifact.job_id == job.id).order_by(Artifact.name))
-    return Listing(items=[artifact_view(row) for row in rows])
 
 
 def artifact_view(row: Artifact) -> ArtifactView:

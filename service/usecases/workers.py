@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.exc import IntegrityError
@@ -12,17 +13,20 @@ from baton.domain.extensions import PACKAGE_KINDS, extension, names_of
 from baton.domain.lenient_reading import names
 from baton.domain.plan_views import ExtensionView
 from baton.domain.states import HELD_ATTEMPTS, WorkerState
-from baton.domain.views import WorkerView
+from baton.domain.views import Listing, WorkerView
 from baton.domain.wire import WorkerInfo, WorkerReport
 from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Job, Worker
 from service.db.unit_of_work import Unit, clean
+from service.usecases.paging import Place, Sort, in_memory
 
 FORGET_AFTER = timedelta(days=1)
 ENDED_SHOWN = timedelta(hours=1)
 """How long a worker that ended normally stays in the list."""
 
 LONGEST_REST = timedelta(days=1)
+LATEST = 1e12
+"""As the time of an end, in seconds: later than all."""
 
 
 def report(unit: Unit, message: WorkerReport) -> None:
@@ -110,8 +114,23 @@ class _Held(NamedTuple):
     attempt: int
 
 
+def worker_page(unit: Unit, lost_after: float, sort: Sort, cursor: str | None, limit: int) -> Listing[WorkerView]:
+    """A page of the workers seen within a day. Raises BadParameter.
+
+    Sorted by `state`: those that run, by name, then those that ended within the last hour, latest first.
+    """
+    keys: dict[str, tuple[Callable[[WorkerView], tuple[Any, ...]], tuple[type, ...]]] = {
+        "state": (lambda one: (-one.ended_at.timestamp() if one.ended_at else -LATEST, one.name), (float, str)),
+        "name": (lambda one: (one.name,), (str,)),
+        "seen": (lambda one: (one.last_seen_at.timestamp(), one.name), (float, str)),
+    }
+    key, kinds = keys[sort.key]
+    found = in_memory(list_workers(unit, lost_after), key, Place("workers", sort), cursor, limit, *kinds)
+    return Listing(items=found.rows, next_cursor=found.next_cursor)
+
+
 def list_workers(unit: Unit, lost_after: float) -> list[WorkerView]:
-    """Workers seen within a day, by name. Then the workers that ended within the last hour, latest first.
+    """Workers seen within a day, without those that ended before the last hour.
 
     For the caller of a project: those that serve it, and of what they train only jobs of the project.
     A worker is `lost` if it was silent for `lost_after` seconds and did not report its end.
@@ -120,12 +139,9 @@ def list_workers(unit: Unit, lost_after: float) -> list[WorkerView]:
     seen = Worker.last_seen_at > now - FORGET_AFTER
     shown = or_(Worker.ended_at.is_(None), Worker.ended_at > now - ENDED_SHOWN)
     held, lost_before = _held(unit), now - timedelta(seconds=lost_after)
-    # Sort in Python. For ORDER BY, SQLite would use the index of the key and read all workers that ever existed.
-    rows = sorted(unit.session.scalars(select(Worker).where(seen, shown, *_seen_by(unit))), key=lambda row: row.name)
-    found = [_view(row, held.get(row.name), lost_before, now) for row in rows]
-    ended = [one for one in found if one.ended_at is not None]
-    ended.sort(key=lambda one: one.ended_at or now, reverse=True)
-    return [one for one in found if one.ended_at is None] + ended
+    # In no order. For ORDER BY, SQLite would use the index of the key and read all workers that ever existed.
+    rows = unit.session.scalars(select(Worker).where(seen, shown, *_seen_by(unit)))
+    return [_view(row, held.get(row.name), lost_before, now) for row in rows]
 
 
 def _seen_by(unit: Unit) -> tuple[ColumnElement[bool], ...]:

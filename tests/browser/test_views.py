@@ -83,6 +83,20 @@ def test_the_list_is_filtered_by_status_and_label(page: Page) -> None:
     expect(page.get_by_label("Label")).to_have_value("team=docs")
 
 
+def test_the_list_is_filtered_by_name_and_sorted(page: Page) -> None:
+    page.goto("/")
+    page.get_by_label("Name").fill("wide-*")
+    page.keyboard.press("Enter")
+    expect(page.locator("table.jobs .name")).to_have_text(["wide-network-1"])
+    assert page.url.endswith("/?name=wide-*")
+    page.get_by_role("button", name="Clear").click()
+    page.get_by_label("Order").select_option("name")
+    expect(page).to_have_url(re.compile(r"/\?sort=name$"))
+    expect(page.locator("table.jobs tbody tr")).to_have_count(25)
+    expect(page.locator("table.jobs .name").first).not_to_have_text(JOB)
+    assert names(page) == sorted(names(page))
+
+
 def test_the_list_goes_page_by_page(page: Page) -> None:
     page.goto("/")
     expect(page.locator("table.jobs tbody tr")).to_have_count(25)

@@ -1,4 +1,4 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -8,6 +8,7 @@ from baton.cli import app
 from baton.client.client import Client
 from baton.client.transport import RetryPolicy
 from tests.client.command_line import Baton
+from tests.client.driven import Driven
 from tests.client.fake_service import TOKEN, FakeService
 
 
@@ -19,9 +20,19 @@ def fake() -> Iterator[FakeService]:
     service.stop()
 
 
+Connect = Callable[..., Client]
+
+
+@pytest.fixture(params=[Client, Driven.client], ids=["sync", "async"])
+def connect(request: pytest.FixtureRequest) -> Connect:
+    """Makes a client. Tests with this fixture run with both clients."""
+    made: Connect = request.param
+    return made
+
+
 @pytest.fixture
-def client(fake: FakeService) -> Iterator[Client]:
-    with Client(fake.url, TOKEN, patience=RetryPolicy(tries=4, first_delay=0.01)) as made:
+def client(fake: FakeService, connect: Connect) -> Iterator[Client]:
+    with connect(fake.url, TOKEN, patience=RetryPolicy(tries=4, first_delay=0.01)) as made:
         yield made
 
 

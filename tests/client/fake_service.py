@@ -153,7 +153,9 @@ class FakeService:
         return 200, self.jobs[job_id]
 
     def page(self, query: dict[str, list[str]]) -> dict[str, Any]:
-        wanted = [j for j in reversed(self.jobs.values()) if query.get("status", [j["status"]])[0] == j["status"]]
+        wanted = [j for j in reversed(self.jobs.values()) if j["status"] in query.get("status", [j["status"]])]
+        wanted = [j for j in wanted if query.get("name", [j["name"]])[0] == j["name"]]
+        wanted = [j for j in wanted if j["id"].startswith(query.get("id", [""])[0])]
         labels = {tuple(one.split(":")) for one in query.get("label", ())}
         wanted = [j for j in wanted if labels <= set(j["labels"].items())]
         first = int(query.get("cursor", ["0"])[0])

@@ -1,11 +1,15 @@
 """The SDK against a real HTTP server."""
 
+import asyncio
 import threading
 import time
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
+from baton.client.aio.client import AsyncClient
+from baton.client.aio.job import AsyncJob
 from baton.client.client import Client
 from baton.client.errors import ApiError, DownloadError, Unreachable
 from baton.client.find_job import AmbiguousJob, find_job
@@ -13,6 +17,7 @@ from baton.client.job import Job
 from baton.client.transport import RetryPolicy
 from baton.domain.errors import FieldError
 from baton.domain.views import ProblemView
+from tests.client.conftest import Connect
 from tests.client.fake_service import TOKEN, FakeService, attempt, epoch, job
 
 QUICK = RetryPolicy(tries=3, first_delay=0.01)
@@ -69,15 +74,15 @@ def test_a_lone_mistake_is_told_once() -> None:
     assert str(told) == "seed: must be a whole number"
 
 
-def test_a_wrong_token_is_refused_without_repeating(fake: FakeService) -> None:
-    with Client(fake.url, "wrong", patience=QUICK) as stranger, pytest.raises(ApiError) as refused:
+def test_a_wrong_token_is_refused_without_repeating(connect: Connect, fake: FakeService) -> None:
+    with connect(fake.url, "wrong", patience=QUICK) as stranger, pytest.raises(ApiError) as refused:
         stranger.jobs()
     assert (refused.value.status, len(fake.requests)) == (401, 1)
 
 
-def test_nobody_there(fake: FakeService) -> None:
+def test_nobody_there(connect: Connect, fake: FakeService) -> None:
     fake.stop()
-    with Client(fake.url, "x", patience=QUICK) as lonely, pytest.raises(Unreachable, match=str(fake.port)):
+    with connect(fake.url, "x", patience=QUICK) as lonely, pytest.raises(Unreachable, match=str(fake.port)):
         lonely.jobs()
 
 
@@ -104,7 +109,7 @@ def test_follow_gives_each_version_once_until_the_end(fake: FakeService, client:
     assert "wait=20.0&version=1" in fake.requests[1][1]
 
 
-def test_wait_survives_a_restart_of_the_service(fake: FakeService) -> None:
+def test_wait_survives_a_restart_of_the_service(connect: Connect, fake: FakeService) -> None:
     fake.jobs["j1"] = job("j1")
     outages: list[Unreachable] = []
     back = threading.Event()
@@ -116,7 +121,7 @@ def test_wait_survives_a_restart_of_the_service(fake: FakeService) -> None:
             fake.jobs["j1"] = job("j1", version=2, status="failed", message="no luck")
             fake.start()
 
-    with Client(fake.url, "a-token", patience=RetryPolicy(tries=1)) as patient:
+    with connect(fake.url, "a-token", patience=RetryPolicy(tries=1)) as patient:
         seen = []
         for state in patient.follow("j1", on_outage=outage):
             seen.append(state.status)
@@ -132,9 +137,9 @@ def test_wait_gives_up_after_its_timeout(fake: FakeService, client: Client) -> N
         client.wait("j1", timeout=0.2)
 
 
-def test_wait_gives_up_after_a_long_outage(fake: FakeService) -> None:
+def test_wait_gives_up_after_a_long_outage(connect: Connect, fake: FakeService) -> None:
     fake.stop()
-    with Client(fake.url, "x", patience=QUICK) as lonely, pytest.raises(Unreachable):
+    with connect(fake.url, "x", patience=QUICK) as lonely, pytest.raises(Unreachable):
         lonely.wait("j1", outage=0.1)
 
 
@@ -153,7 +158,7 @@ def test_a_job_is_found_by_id_prefix_and_name(fake: FakeService, client: Client)
     assert find_job(client, "aab1").id == "aab1"
     assert find_job(client, "cc").id == "cc3"
     assert find_job(client, "twice").id == "cc3"
-    with pytest.raises(AmbiguousJob, match="2 job ids"):
+    with pytest.raises(AmbiguousJob, match="several job ids"):
         find_job(client, "aab")
     with pytest.raises(ApiError, match="no job 'zz'"):
         find_job(client, "zz")
@@ -173,10 +178,12 @@ def test_a_name_is_not_taken_for_the_start_of_the_id_of_another_job(fake: FakeSe
 
 
 @pytest.mark.parametrize("status", [200, 302, 401, 403, 404, 502])
-def test_another_server_is_not_taken_for_baton(status: int, fake: FakeService, tmp_path: Path) -> None:
+def test_another_server_is_not_taken_for_baton(
+    connect: Connect, status: int, fake: FakeService, tmp_path: Path
+) -> None:
     """A response of a proxy, an ingress or a sign-in page counts as an unavailable service, whatever its status."""
     fake.foreign = status
-    with Client(fake.url, TOKEN, patience=QUICK) as client:
+    with connect(fake.url, TOKEN, patience=QUICK) as client:
         for call in (
             lambda: client.job("nothing"),
             lambda: client.pause("nothing"),
@@ -189,9 +196,9 @@ def test_another_server_is_not_taken_for_baton(status: int, fake: FakeService, t
     assert not (tmp_path / "best.keras").exists()
 
 
-def test_an_ingress_that_answers_for_the_service_is_an_outage(fake: FakeService) -> None:
+def test_an_ingress_that_answers_for_the_service_is_an_outage(connect: Connect, fake: FakeService) -> None:
     fake.jobs["j1"], fake.foreign = job("j1", status="succeeded"), 404
-    with Client(fake.url, TOKEN, patience=RetryPolicy(tries=1)) as client:
+    with connect(fake.url, TOKEN, patience=RetryPolicy(tries=1)) as client:
 
         def back(error: Unreachable) -> None:
             fake.foreign = 0
@@ -224,6 +231,16 @@ def test_a_job_is_waited_for_and_steered_itself(fake: FakeService, client: Clien
 def test_a_job_that_came_from_no_client_says_how_to_get_one() -> None:
     with pytest.raises(RuntimeError, match="Client"):
         Job.model_validate(job("j1")).wait()
+    with pytest.raises(RuntimeError, match="AsyncClient"):
+        asyncio.run(AsyncJob.model_validate(job("j1")).wait())
+
+
+def test_both_clients_have_the_same_methods() -> None:
+    for one, other in ((Client, AsyncClient), (Job, AsyncJob)):
+        names = {name for name in dir(one) if not name.startswith("_")}
+        assert names == {name for name in dir(other) if not name.startswith("_")}
+        for name in names & {"submit", "all_jobs", "follow", "wait", "push_data", "series", "of"}:
+            assert list(signature(getattr(one, name)).parameters) == list(signature(getattr(other, name)).parameters)
 
 
 def test_a_jobs_file_is_fetched_by_it(fake: FakeService, client: Client, tmp_path: Path) -> None:

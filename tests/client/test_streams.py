@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from baton.client.client import Client
 from baton.client.errors import ApiError, Unreachable
-from baton.client.streams import Frame, Outage, follow_events, frames
+from baton.client.streams import Frame, FrameParser, Outage, follow_events
 from baton.client.transport import RetryPolicy, Transport
+from tests.client.conftest import Connect
 from tests.client.fake_service import NOW, FakeService, job
 
 
@@ -32,7 +33,8 @@ FRAMES = [Frame("note", '{"a": "\u2028 \x85 \x0b é"}'), Frame("message", "one\n
 @given(st.lists(st.integers(0, len(STREAM))))
 def test_frames_are_the_same_however_they_arrive(cuts: list[int]) -> None:
     ends = sorted({0, *cuts, len(STREAM)})
-    assert list(frames(STREAM[a:b] for a, b in pairwise(ends))) == FRAMES
+    parser = FrameParser()
+    assert [frame for a, b in pairwise(ends) for frame in parser.feed(STREAM[a:b])] == FRAMES
 
 
 @settings(max_examples=25, deadline=None)
@@ -76,21 +78,21 @@ def test_a_service_that_was_away_is_read_on(fake: FakeService, client: Client) -
     assert back.is_set()
 
 
-def test_a_long_outage_ends_it(fake: FakeService) -> None:
+def test_a_long_outage_ends_it(connect: Connect, fake: FakeService) -> None:
     fake.stop()
-    with Client(fake.url, "x") as lonely:
+    with connect(fake.url, "x") as lonely:
         with pytest.raises(Unreachable):
             list(lonely.events_stream("j1", outage=0.1))
         with pytest.raises(Unreachable):
             list(lonely.log_stream("j1", 1, outage=0.1))
 
 
-def test_refusals_are_not_outages(fake: FakeService, client: Client) -> None:
+def test_refusals_are_not_outages(connect: Connect, fake: FakeService, client: Client) -> None:
     fake.jobs["j1"] = job("j1")
     with pytest.raises(ApiError) as refused:
         list(client.log_stream("j1", 7))
     assert refused.value.status == 404
-    with Client(fake.url, "wrong") as stranger, pytest.raises(ApiError) as refused:
+    with connect(fake.url, "wrong") as stranger, pytest.raises(ApiError) as refused:
         list(stranger.events_stream("j1"))
     assert refused.value.status == 401
 

@@ -13,7 +13,7 @@ _JOB = {
     "name": "small ü", "spec": {"name": "small"}, "labels": {"a": "b"}, "queue": "default", "priority": "normal",
     "version": 3, "fence": 1, "events": 2, "attempts": 1, "preemptions": 0, "failures": 0, "without_progress": 0,
     "restore_failures": 2, "paused_seconds": 1.5, "metrics": {"loss": "NaN"}, "results": {}, "created_at": TIME,
-    "furthest": {"global_step": 2**40}, "gpu_us": 2**40, "cost": 2**40,
+    "furthest": {"global_step": 2**40}, "gpu_us": 2**40, "cost": 2**40, "metrics_listed": 2,
 }  # fmt: skip
 _ATTEMPT = {
     "number": 1, "progressed": True, "dispatches": 1, "not_before": TIME, "created_at": TIME, "fence": 1,
@@ -39,6 +39,9 @@ ROWS: dict[str, list[dict[str, Any]]] = {
          "owner": "ci", "project": "vision"},
     ],
     "job_labels": [{"job_number": 1, "key": "a", "value": "b"}],
+    "job_metrics": [{"job_number": 1, "name": "best:val_loss", "value": 0.25}],
+    # The migration writes the row of this table.
+    "event_feed": [],
     "job_data": [{"job_number": 1, "name": "train", "reference": "photos@sha256:" + "2" * 64}],
     "projects": [
         {"name": "vision", "created_at": TIME, "created_by": "user", "max_attempts": 2, "max_data_bytes": 2**40}
@@ -71,7 +74,8 @@ ROWS: dict[str, list[dict[str, Any]]] = {
         {"series": 1, "step": 0, "value": 0.5, "at": 1.8e9}, {"series": 1, "step": 2**40, "value": None, "at": 1.8e9}
     ],
     "events": [
-        {"job_id": JOBS[0], "sequence": number, "kind": "paused", "actor": "user", "message": "x", "data": {}, "at": at}
+        {"job_id": JOBS[0], "sequence": number, "kind": "paused", "actor": "user", "message": "x", "data": {}, "at": at,
+         "feed": number}
         for number, at in ((1, TIME), (2, "2026-01-02 00:00:00.000000"))
     ],
     "artifacts": [

@@ -32,13 +32,13 @@ STABLE = frozenset(
         deleteData
         deleteDataVersion deleteJob fetchArtifact fetchInstallFile fetchManifest fetchObject fetchPack findMissingPacks
         finishAttempt getHealth getMetrics
-        getReadiness listArtifacts listAttempts listAudit listCheckpoints listChildren listData
+        getReadiness listAllEvents listArtifacts listAttempts listAudit listCheckpoints listChildren listData
         listDataVersions listEvents
         listExtensions listJobs listNetworks listNotificationTargets listPlans listStages listTokens listWorkers
         makeLink nextAttempt openSession pauseJob previewPlan prune pushData putObject putPack
         quarantineCheckpoint recordEpoch
-        reportWorker resumeJob retryJob revokeToken sendHeartbeat showCurves showHistory showJob showLog showPlan
-        listWaiting showQueue showUsage
+        reportWorker resumeJob retryJob revokeToken sendHeartbeat showAttempt showCurves showHistory showJob showLog
+        showPlan listWaiting showQueue showUsage
         showReport showSession signObject submitJob testNotificationTargets
         """,
     )

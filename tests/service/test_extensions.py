@@ -47,7 +47,7 @@ def test_a_name_is_known_once_a_worker_has_it(api: Api) -> None:
 
 
 def test_they_are_listed(api: Api) -> None:
-    assert api.http.get("/v1/extensions").json() == {"items": []}
+    assert api.http.get("/v1/extensions").json()["items"] == []
     report(api, "w2", "network/my-net")
     report(api, "w1", "network/my-net", "augmentation/blur")
     assert api.http.get("/v1/extensions").json()["items"] == [

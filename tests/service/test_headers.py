@@ -33,10 +33,10 @@ def answers(api: Api, monkeypatch: pytest.MonkeyPatch) -> dict[str, httpx.Respon
         "page": api.http.get("/docs"),
     }
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("service.usecases.views.list_jobs", broken)
+    monkeypatch.setattr("service.usecases.job_list.page", broken)
     return {**found, "500": api.http.get("/v1/jobs")}
 
 

@@ -64,19 +64,19 @@ def test_a_job_that_never_was_has_nothing(api: Api, what: str) -> None:
 
 
 def test_a_bug_is_a_problem_without_details(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr("service.usecases.views.list_jobs", broken)
+    monkeypatch.setattr("service.usecases.job_list.page", broken)
     problem = assert_problem(api.http.get("/v1/jobs"), 500, "internal-error")
     assert "secret" not in str(problem)
 
 
 def test_a_database_that_is_away_is_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    def away(*_: object) -> None:
+    def away(*_: object, **__: object) -> None:
         raise OperationalError("SELECT", {}, Exception("database is locked"))
 
-    monkeypatch.setattr("service.usecases.views.list_jobs", away)
+    monkeypatch.setattr("service.usecases.job_list.page", away)
     answer = api.http.get("/v1/jobs")
     assert_problem(answer, 503, "database-unavailable")
     assert answer.headers["retry-after"]

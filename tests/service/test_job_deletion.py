@@ -86,7 +86,7 @@ def test_the_tables_of_a_job_are_known() -> None:
         for key in table.foreign_keys
         if key.column.table.name == "jobs"
     }
-    assert refer - {"job_labels", "job_data"} == set(OF_JOB) - {"jobs", "pointers"} | {"pointers"}
+    assert refer - {"job_labels", "job_data", "job_metrics"} == set(OF_JOB) - {"jobs", "pointers"} | {"pointers"}
 
 
 def test_a_deleted_job_is_shown_nowhere(api: Api) -> None:

@@ -145,7 +145,7 @@ def test_a_flood_of_the_default_pool_delays_no_heartbeat(api: Api, monkeypatch: 
             taken.release()
             released.wait(60)
 
-    monkeypatch.setattr("service.usecases.views.list_jobs", slow)
+    monkeypatch.setattr("service.usecases.job_list.page", slow)
     worker = api.token("work")["token"]
 
     async def run() -> list[int]:

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
+from service.usecases import job_list
 from service.usecases.job_filters import Status
 from tests.service.helpers import ON_BOTH, ON_POSTGRESQL, Api, WorkerHand, worker_info
 from tests.service.of_projects import submitted
@@ -19,7 +20,24 @@ from tests.support.listener import listening
 
 pytestmark = ON_BOTH
 
-LISTS = ["", *(f"?status={status}" for status in get_args(Status)), "?label=team:red", "?label=team:red&status=running"]
+FILTERS = [
+    *(f"status={status}" for status in get_args(Status)),
+    "status=failed&status=pausing&status=succeeded",
+    "label=team:red",
+    "label=team:red&label=user:ada",
+    "label=team:red&status=running",
+    "name=small",
+    "name=sm*",
+    "queue=default",
+    "owner=user",
+    "project=default",
+    "id=a",
+    *(f"{time}_{side}=2026-01-01T00:00:00Z" for time in ("created", "ended") for side in ("after", "before")),
+    "created_after=2026-01-01T00:00:00Z&created_before=2036-01-01T00:00:00Z&status=running",
+    "metric=loss<0.5",
+    "metric=best:loss>=0.5&metric=val_loss<9",
+]
+SORTS = [f"sort={way}{key}" for way in ("", "-") for key in ("created", "ended", "name", "status", "metric:loss")]
 
 
 @pytest.fixture
@@ -122,13 +140,29 @@ def test_passes_polls_and_demand_with_limits_and_all_kinds_of_attempts(start: Ca
     assert whole_tables(api, statements) == {}
 
 
-@pytest.mark.parametrize("query", LISTS)
-def test_a_list_is_read_in_the_order_of_an_index(api: Api, query: str) -> None:
-    sign = "&" if query else "?"
+@pytest.fixture
+def listed(api: Api) -> Api:
+    """With jobs that have metrics, so that each list has several pages."""
+    for value in (1.0, 2.0, 3.0):
+        hand = api.running(f"w{value:g}", labels={"team": "red", "user": "ada"})
+        assert hand.epoch(1, 1, 1, loss=value).status_code == 200
+        hand.finish("succeeded")
+    return api
+
+
+@pytest.mark.parametrize("few", [job_list.FEW, -1])
+def test_each_filter_and_each_sort_is_read_by_an_index(listed: Api, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`few`: with -1, each condition counts as one with very many jobs."""
+    monkeypatch.setattr(job_list, "FEW", few)
+    queries = ["", *FILTERS, *SORTS, *(f"{one}&{sort}" for one in FILTERS for sort in SORTS[:5])]
     with asked() as statements:
-        assert api.http.get(f"/v1/jobs{query}").status_code == 200
-        assert api.http.get(f"/v1/jobs{query}{sign}cursor=7").status_code == 200
-    assert whole_tables(api, statements) == {}
+        for query in queries:
+            page = listed.http.get(f"/v1/jobs?limit=1&{query}").json()
+            if page["next_cursor"]:
+                more = listed.http.get(f"/v1/jobs?limit=1&{query}&cursor={page['next_cursor']}")
+                assert more.status_code == 200, query
+    assert len(statements) > 100
+    assert whole_tables(listed, statements) == {}
 
 
 @ON_POSTGRESQL
@@ -141,7 +175,7 @@ def test_a_backlog_of_another_status_is_not_read(api: Api) -> None:
         plan = "\n".join(connection.exec_driver_sql(f"EXPLAIN {listed}", statements[listed]).scalars())
         connection.exec_driver_sql("SET LOCAL enable_sort = off")
         plan += "\n".join(connection.exec_driver_sql(f"EXPLAIN {listed}", statements[listed]).scalars())
-    assert "pk_jobs" not in plan
+    assert "Backward using pk_jobs" not in plan
     assert "ix_jobs_state_number" in plan
 
 
@@ -196,6 +230,8 @@ def test_what_a_user_asks(api: Api) -> None:
     token = api.token("read", "work", name="ada")
     parts = ("attempts", "stages", "history", "checkpoints", "events", "artifacts")
     paths = [f"/v1/jobs/{hand.job_id}", *(f"/v1/jobs/{hand.job_id}/{part}" for part in parts)]
+    paths += ["/v1/events", "/v1/events?sort=-number&after=3", f"/v1/attempts/{hand.attempt_id}"]
+    paths += [f"/v1/jobs/{hand.job_id}/{part}?limit=1" for part in parts]
     paths += ["/v1/workers", "/v1/extensions", "/v1/queues/default?worker=w", "/v1/audit", "/v1/audit?before=9"]
     paths += ["/v1/tokens", "/v1/notifications/targets", f"/v1/curves?job={hand.job_id}", "/readyz", "/metrics"]
     with asked() as statements:

@@ -48,7 +48,7 @@ def test_a_name_that_is_long_or_odd_is_not_taken(api: Api, given: str) -> None:
 
 
 def test_every_answer_and_every_problem_is_named(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError
 
     def named(method: str, path: str, **more: Any) -> Any:
@@ -58,7 +58,7 @@ def test_every_answer_and_every_problem_is_named(api: Api, monkeypatch: pytest.M
         return answer
 
     assert named("GET", "/v1/jobs").status_code == 200
-    monkeypatch.setattr("service.usecases.views.list_jobs", broken)
+    monkeypatch.setattr("service.usecases.job_list.page", broken)
     problems = {
         (401, "unauthorized"): named("GET", "/v1/jobs", headers={"Authorization": "Bearer wrong"}),
         (404, "not-found"): named("GET", "/nonesuch"),

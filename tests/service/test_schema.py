@@ -26,10 +26,14 @@ pytestmark = ON_BOTH
 def test_the_migrations_make_what_the_tables_say(empty_database_url: str) -> None:
     migrate(empty_database_url)
     with opened(empty_database_url) as engine, engine.connect() as connection:
-        context = MigrationContext.configure(
-            connection, opts={"compare_type": True, "compare_server_default": defaults_differ}
-        )
+        options = {"compare_type": True, "compare_server_default": defaults_differ, "include_object": comparable}
+        context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, Base.metadata) == []
+
+
+def comparable(_object: Any, name: str | None, *_others: Any) -> bool:
+    """Alembic takes an index with a collation for another one than the same index in the database."""
+    return name != "ix_jobs_name_number"
 
 
 def defaults_differ(_context: Any, column: Any, _other: Any, found: str | None, _said: Any, wanted: str | None) -> Any:

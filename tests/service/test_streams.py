@@ -31,16 +31,18 @@ class Stream:
     """A reader with its own socket. It sends HTTP/1.0 requests, so that the body has no chunks."""
 
     def __init__(
-        self, url: httpx.URL, job_id: str, last: int | None = None, query: str = "", token: str = TOKEN
+        self, url: httpx.URL, job_id: str | None, last: int | None = None, query: str = "", token: str = TOKEN
     ) -> None:
+        """`job_id`: None for the events of all jobs."""
         self._socket = socket.socket()
         self._socket.settimeout(60)
         # A small buffer, so that the service soon notices a reader that stops.
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
         self._socket.connect((url.host, url.port or 80))
         resume = "" if last is None else f"Last-Event-ID: {last}\r\n"
+        path = "/v1/events" if job_id is None else f"/v1/jobs/{job_id}/events"
         self._socket.sendall(
-            f"GET /v1/jobs/{job_id}/events{query} HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+            f"GET {path}{query} HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
             f"Accept: text/event-stream\r\n{resume}\r\n".encode()
         )
         self._text = b""
@@ -67,7 +69,8 @@ class Stream:
         for frame in self.frames():
             if "id" in frame:
                 event = json.loads(frame["data"])
-                assert (frame["id"], frame["event"]) == (str(event["sequence"]), event["kind"])
+                number = event.get("number", event["sequence"])
+                assert (frame["id"], frame["event"]) == (str(number), event["kind"])
                 yield event
             elif "event" in frame:
                 yield {"kind": frame["event"], **json.loads(frame["data"])}
@@ -275,3 +278,25 @@ def test_streams_end_with_the_service(tmp_path: Path, redis_server: RedisServer)
             assert list(stream.events()) == []  # no `end` frame: the readers are to reconnect
             stream.close()
         assert service.log.read_text() == f"Baton serves {service.url}\n"
+
+
+def test_the_events_of_all_jobs_are_followed_and_resumed(live: Api) -> None:
+    before = live.submit()["id"]
+    eventually(lambda: any(one["job_id"] == before for one in feed(live)))
+    following = Stream(live.http.base_url, None)
+    following.read(1)  # the stream has begun: it sends only what comes now
+    first, second = (live.submit()["id"] for _ in range(2))
+    wanted = {(job_id, kind) for job_id in (first, second) for kind in ("submitted", "queued")}
+    got = following.until(lambda events: wanted <= {(one["job_id"], one["kind"]) for one in events})
+    following.close()
+    numbers = [one["number"] for one in got]
+    assert numbers == sorted(set(numbers))
+    resumed = Stream(live.http.base_url, None, last=numbers[0])
+    again = resumed.until(lambda events: bool(events) and events[-1]["number"] >= numbers[-1])
+    resumed.close()
+    assert [one["number"] for one in again][: len(numbers) - 1] == numbers[1:]
+
+
+def feed(api: Api) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = api.http.get("/v1/events", params={"sort": "-number"}).json()["items"]
+    return found

@@ -17,7 +17,7 @@ NEED_A_SERVICE = {
     "baton",
     *(
         f"baton.client.{name}"
-        for name in ("changes", "client", "deletion", "errors", "job", "series", "submissions", "usage")
+        for name in ("changes", "client", "deletion", "errors", "job", "job_lists", "series", "submissions", "usage")
     ),
 }
 """The examples of these modules are run by tests/integration/test_sdk_examples.py."""

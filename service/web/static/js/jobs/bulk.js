@@ -36,7 +36,8 @@ function selection(state) {
   const filter = {};
   if (state.status) filter.status = [state.status];
   if (state.label) filter.label = [state.label];
-  return state.status || state.label ? { filter } : { all: true };
+  if (state.name) filter.name = state.name;
+  return Object.keys(filter).length ? { filter } : { all: true };
 }
 
 // Resolves to a sentence about what was done, or null if the user went back.

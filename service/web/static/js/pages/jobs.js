@@ -14,15 +14,21 @@ import { STATUSES, badge, labels } from "../parts/status.js";
 import { empty } from "../parts/table.js";
 
 const PAGE = 25;
+const FILTERS = ["status", "label", "name", "sort"];
 const OF_CLASSIFIER = ["val_accuracy", "val_loss", "accuracy", "loss", "learning_rate"];
 const METRIC = /^[A-Za-z_][A-Za-z0-9_./-]{0,99}$/;
+const NAME = /^[A-Za-z0-9._\-]{1,99}\*?$/; // escaped as the attribute `pattern` needs it
+const SORTS = { "-created": "newest", created: "oldest", name: "A to Z", status: "by state", "-ended": "last ended" };
 const LIVELY = 2500;
+const PARTS = 5; // requests for one page: a part that the service has searched may have few jobs
 
 export function jobsPage(root, { query, may }) {
   document.title = "Jobs – Baton";
   const state = {
     status: STATUSES.includes(query.get("status")) ? query.get("status") : "",
     label: query.get("label") || "",
+    name: NAME.test(query.get("name") || "") ? query.get("name") : "",
+    sort: query.get("sort") in SORTS ? query.get("sort") : "",
     metric: METRIC.test(query.get("metric") || "") ? query.get("metric") : "", // empty: it depends on the jobs of the page
     cursors: [""],
     jobs: null,
@@ -48,9 +54,9 @@ export function jobsPage(root, { query, may }) {
 
   async function load(mine) {
     try {
-      const page = await get(`/v1/jobs?${search(state)}`);
+      const { jobs, next } = await pageOf(state);
       if (mine !== turn) return false;
-      Object.assign(state, { jobs: page.items, next: page.next_cursor, error: "" });
+      Object.assign(state, { jobs, next, error: "" });
       draw();
       await loadCurves(mine);
     } catch (error) {
@@ -78,7 +84,7 @@ export function jobsPage(root, { query, may }) {
     filter(changes) {
       Object.assign(state, changes, { cursors: [""], jobs: null, every: false });
       const kept = new URLSearchParams();
-      for (const name of ["status", "label"]) if (state[name]) kept.set(name, state[name]);
+      for (const name of FILTERS) if (state[name]) kept.set(name, state[name]);
       if (state.metric) kept.set("metric", state.metric);
       replace(`/${kept.size ? `?${kept}` : ""}`);
       asking = start();
@@ -150,12 +156,18 @@ function metricOf({ jobs, metric }) {
   return known.find((job) => job.best)?.best.metric ?? Object.keys(known[0].metrics)[0];
 }
 
-function search(state) {
-  const asked = new URLSearchParams({ limit: PAGE });
-  for (const name of ["status", "label"]) if (state[name]) asked.set(name, state[name]);
-  const cursor = state.cursors.at(-1);
-  if (cursor) asked.set("cursor", cursor);
-  return asked;
+async function pageOf(state) {
+  const jobs = [];
+  let next = state.cursors.at(-1);
+  for (let part = 0; part < PARTS && jobs.length < PAGE && (part === 0 || next); part += 1) {
+    const asked = new URLSearchParams({ limit: PAGE - jobs.length, view: "summary" });
+    for (const name of FILTERS) if (state[name]) asked.set(name, state[name]);
+    if (next) asked.set("cursor", next);
+    const page = await get(`/v1/jobs?${asked}`);
+    jobs.push(...page.items);
+    next = page.next_cursor;
+  }
+  return { jobs, next };
 }
 
 function template(state, may, actions) {
@@ -175,7 +187,8 @@ const labelOf = (text) => text.trim().replace("=", ":");
 function filters(state, actions) {
   const apply = (event) => {
     event.preventDefault();
-    actions.filter({ label: labelOf(new FormData(event.target).get("label")) });
+    const values = new FormData(event.target);
+    actions.filter({ label: labelOf(values.get("label")), name: values.get("name") });
   };
   return html`<form class="filters" role="search" aria-label="Jobs" @submit=${apply}>
     <label>Status
@@ -185,16 +198,24 @@ function filters(state, actions) {
       </select></label>
     <label>Label
       <input name="label" placeholder="key=value" .value=${state.label.replace(":", "=")} pattern="[^:=]+[:=].*" title="key=value" @change=${(event) => event.target.reportValidity() && actions.filter({ label: labelOf(event.target.value) })} /></label>
+    <label>Name
+      <input name="name" placeholder="resnet-*" .value=${state.name} pattern=${NAME.source} title="A name, or the beginning of names and a *" @change=${(event) => event.target.reportValidity() && actions.filter({ name: event.target.value })} /></label>
+    <label>Order
+      <select name="sort" @change=${(event) => actions.filter({ sort: event.target.value })}>
+        ${Object.entries(SORTS).map(([key, text]) => html`<option value=${key} ?selected=${(state.sort || "-created") === key}>${text}</option>`)}
+      </select></label>
     <label>Curve
       <select name="metric" @change=${(event) => actions.metric(event.target.value)}>
         ${metricsOf(state).map((one) => html`<option value=${one} ?selected=${metricOf(state) === one}>${words(one)}</option>`)}
       </select></label>
-    ${state.status || state.label ? html`<button type="button" class="button quiet" @click=${() => actions.filter({ status: "", label: "" })}>Clear</button>` : nothing}
+    ${filtered(state) ? html`<button type="button" class="button quiet" @click=${() => actions.filter({ status: "", label: "", name: "" })}>Clear</button>` : nothing}
   </form>`;
 }
 
+const filtered = (state) => Boolean(state.status || state.label || state.name);
+
 function list(state, actions) {
-  if (!state.jobs.length) return empty(state.status || state.label ? "No job matches the filters." : "No job yet. Submit one with “New job”, or with the command line: baton submit digits-demo");
+  if (!state.jobs.length) return empty(filtered(state) ? "No job matches the filters." : "No job yet. Submit one with “New job”, or with the command line: baton submit digits-demo");
   const columns = ["Job", "Status", "Progress", words(metricOf(state)), "Best", "Goodput", "Worker", "Submitted"];
   return html`<table class="jobs">
     <thead><tr><th scope="col"><span class="hidden">Select</span></th>${columns.map((one) => html`<th scope="col">${one}</th>`)}</tr></thead>

@@ -1,0 +1,66 @@
+"""Calls of the Python SDK about tokens and the audit log. Asynchronous.
+
+Generated from baton/client/tokens.py by scripts/async_client.py: change it there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from urllib.parse import quote
+
+from baton.client.aio.transport import Transport
+from baton.client.tokens import _P, PAGE
+from baton.domain.tokens import AuditPage, AuditView, LinkView, SessionView, TokenCreated, TokenPage, TokenView
+
+
+class TokenCalls:
+    """The calls about tokens. They need the scope admin, except `whoami` and `sign_in_link`. All raise `Unreachable`
+    and `ApiError`.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    async def whoami(self) -> SessionView:
+        """Name and scopes of this client's token."""
+        return SessionView.model_validate_json((await self._transport.request("GET", "/v1/session")).content)
+
+    async def sign_in_link(self) -> LinkView:
+        """A link that signs a browser in as this client. Valid once, for 15 minutes. `path`: relative to the URL."""
+        return LinkView.model_validate_json((await self._transport.request("POST", "/v1/session/links")).content)
+
+    async def create_token(
+        self, name: str, scopes: Iterable[str], *, expires_seconds: float | None = None
+    ) -> TokenCreated:
+        """Creates a token. Only this answer contains its secret. `expires_seconds` None: the token does not expire."""
+        body = {"name": name, "scopes": list(scopes), "expires_seconds": expires_seconds}
+        return TokenCreated.model_validate_json(
+            (await self._transport.request("POST", "/v1/tokens", json=body)).content
+        )
+
+    async def tokens(self) -> AsyncIterator[TokenView]:
+        """Yields all tokens, including revoked ones, newest first. Loads them page by page."""
+        async for page in self._pages("/v1/tokens", TokenPage):
+            for one in page.items:
+                yield one
+
+    async def revoke_token(self, token_id: str) -> TokenView:
+        """Revokes a token permanently, with its browser sessions and the attempts that were claimed with it."""
+        path = f"/v1/tokens/{quote(token_id, safe='')}/revoke"
+        return TokenView.model_validate_json((await self._transport.request("POST", path)).content)
+
+    async def audit(self) -> AsyncIterator[AuditView]:
+        """Yields the entries of the audit log, newest first. Loads them page by page."""
+        async for page in self._pages("/v1/audit", AuditPage):
+            for one in page.items:
+                yield one
+
+    async def _pages(self, path: str, model: type[_P]) -> AsyncIterator[_P]:
+        cursor = None
+        while True:
+            answer = await self._transport.request("GET", path, params={"limit": PAGE, "cursor": cursor})
+            page = model.model_validate_json(answer.content)
+            yield page
+            cursor = page.next_cursor
+            if cursor is None:
+                return

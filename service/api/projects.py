@@ -9,20 +9,26 @@ from fastapi import Path, Response
 from baton.domain.projects import ProjectName, ProjectView, Quotas
 from baton.domain.views import Listing
 from service.api.auth import ADMIN, READ, Caller
-from service.api.dependencies import Ctx, guarded_router
+from service.api.dependencies import COMPLETE, Ctx, Cursor, Most, guarded_router, sort_by
 from service.api.problems import BODY, responses
 from service.db.unit_of_work import Unit
 from service.usecases import projects
+from service.usecases.paging import Sort
 
 router = guarded_router("projects")
 Name = Annotated[ProjectName, Path(description="The name of the project")]
 
 
 @router.get("/projects", dependencies=[READ])
-def list_projects(ctx: Ctx) -> Listing[ProjectView]:
+def list_projects(
+    ctx: Ctx,
+    sort: Annotated[str, *sort_by("name", "created")] = "name",
+    limit: Most = COMPLETE,
+    cursor: Cursor | None = None,
+) -> Listing[ProjectView]:
     """List the projects with their quotas and what they use. A token of a project sees only this project."""
     with ctx.database.read() as session:
-        return Listing(items=projects.views(Unit(session)))
+        return projects.page(Unit(session), Sort.parse(sort), cursor, limit)
 
 
 @router.get("/projects/{project}", dependencies=[READ], responses=responses(404))

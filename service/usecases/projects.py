@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlalchemy import exists, func, select
 from sqlalchemy.exc import IntegrityError
 
 from baton.domain.projects import DEFAULT, ProjectUse, ProjectView, Quotas
 from baton.domain.states import HELD_ATTEMPTS
+from baton.domain.views import Listing
 from service.db import audit
 from service.db.auth_tables import ApiToken
 from service.db.base import IS_LIVE
@@ -19,6 +21,7 @@ from service.db.unit_of_work import Unit
 from service.errors import Conflict, NotFound
 from service.principal import Principal
 from service.usecases import code_bundles, data_objects, project_quotas
+from service.usecases.paging import Place, Sort, in_memory
 
 
 def unknown(name: str) -> NotFound:
@@ -35,6 +38,17 @@ def check(unit: Unit, name: str) -> None:
 def several(unit: Unit) -> bool:
     """Whether there is any project besides the default project."""
     return unit.session.scalar(select(exists().where(Project.name != DEFAULT))) or False
+
+
+def page(unit: Unit, sort: Sort, cursor: str | None, limit: int) -> Listing[ProjectView]:
+    """A page of the projects that the caller may see. Raises BadParameter."""
+    keys: dict[str, tuple[Callable[[ProjectView], tuple[Any, ...]], tuple[type, ...]]] = {
+        "name": (lambda one: (one.name,), (str,)),
+        "created": (lambda one: (one.created_at.timestamp(), one.name), (float, str)),
+    }
+    key, kinds = keys[sort.key]
+    found = in_memory(views(unit), key, Place("projects", sort), cursor, limit, *kinds)
+    return Listing(items=found.rows, next_cursor=found.next_cursor)
 
 
 def views(unit: Unit) -> list[ProjectView]:

@@ -15,8 +15,11 @@ from tests.service.helpers import Api, WorkerHand, assert_problem
 from tests.service.pushes import Push
 from tests.support.listener import listening
 
-COMPLETE = {"/v1/plans", "/v1/networks", "/v1/extensions", "/v1/curves", "/v1/jobs/{job_id}/series"}
-"""Lists without pages: catalogs, and numbers of jobs that the caller names."""
+COMPLETE = {
+    *("/v1/plans", "/v1/networks", "/v1/extensions", "/v1/curves", "/v1/jobs/{job_id}/series"),
+    *("/v1/usage", "/v1/queue"),
+}
+"""Lists without pages: catalogs, numbers of jobs that the caller names, and reports of what is first."""
 
 
 @pytest.fixture

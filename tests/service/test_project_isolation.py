@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from service.reconciler.list_upkeep import number_events
 from tests.service.helpers import Api, assert_problem, bearer, spec, worker_info
 from tests.service.two_projects import OURS, THEIRS, Things, claimed, furnish, leaks, member
 
@@ -36,11 +37,12 @@ ROUTES = {
         GET /v1/jobs/{job_id}/artifacts/{name}   GET /v1/jobs/{job_id}/report   POST /v1/attempts/{attempt_id}/claim
         GET /v1/data/{name}   GET /v1/data/{name}/{digest}/manifest   DELETE /v1/data/{name}
         DELETE /v1/data/{name}/{digest}   GET /v1/packs/{sha256}   GET /v1/code/{digest}   GET /v1/projects/{project}
+        GET /v1/attempts/{attempt_id}
         """,
     LISTED: """
         GET /v1/jobs   POST /v1/jobs:bulk   GET /v1/curves   GET /v1/data   POST /v1/packs:missing   GET /v1/workers
         GET /v1/extensions   GET /v1/queues/{queue}   GET /v1/projects   POST /v1/attempts:next   GET /v1/usage
-        GET /v1/queue
+        GET /v1/queue   GET /v1/events
         """,
     OWN: """
         POST /v1/jobs   POST /v1/workers   PUT /v1/packs/{sha256}   PUT /v1/manifests/{digest}   PUT /v1/code/{digest}
@@ -272,6 +274,39 @@ def test_an_administrator_sees_all_and_may_act_in_one_project(api: Api, theirs: 
     problem = assert_problem(us.http.get("/v1/jobs", headers={"Baton-Project": THEIRS}), 403, "forbidden")
     assert OURS in problem["detail"]
     assert us.http.get("/v1/jobs", headers=inside).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"name": f"{THEIRS}-*"},
+        {"name": f"{THEIRS}-runs"},
+        {"queue": f"{THEIRS}-queue"},
+        {"owner": f"{THEIRS}-0"},
+        {"project": THEIRS},
+        {"label": f"team:{THEIRS}"},
+        {"metric": "val_loss<1000", "queue": f"{THEIRS}-queue"},
+        {"sort": "metric:val_loss", "queue": f"{THEIRS}-queue"},
+        {"sort": "name", "name": f"{THEIRS}-*"},
+        {"view": "summary", "status": "running", "label": f"team:{THEIRS}"},
+    ],
+    ids=str,
+)
+def test_no_filter_finds_a_job_of_another_project(api: Api, theirs: Things, us: Api, filters: dict[str, str]) -> None:
+    assert api.http.get("/v1/jobs", params=filters).json()["items"]
+    found = us.http.get("/v1/jobs", params=filters)
+    assert found.json()["items"] == []
+    assert leaks(found, theirs.secrets, str(found.request.url)) == set()
+
+
+def test_the_feed_has_the_events_of_the_project_alone(api: Api, theirs: Things, us: Api) -> None:
+    number_events(api.services.database)
+    assert theirs.hand.job_id in api.http.get("/v1/events").text
+    found = us.http.get("/v1/events")
+    assert {one["job_id"] for one in found.json()["items"]} == {
+        one["id"] for one in us.http.get("/v1/jobs").json()["items"]
+    }
+    assert leaks(found, theirs.secrets) == set()
 
 
 def test_a_browser_session_is_in_the_project_of_its_token(api: Api, theirs: Things, us: Api) -> None:

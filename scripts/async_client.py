@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 CLIENT = ROOT / "baton/client"
 MODULES = (
     "transport", "streams", "download", "job", "changes", "code", "data", "deletion", "notifications", "series",
-    "submissions", "job_lists", "tokens", "client",
+    "submissions", "job_lists", "tokens", "projects", "usage", "client",
 )  # fmt: skip
 WAITS = {"http.send", "http.close", "response.read", "time.sleep", "self._sleep", "_transport.blocking"}
 OPENS = {"stream"}

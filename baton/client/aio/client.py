@@ -25,11 +25,13 @@ from baton.client.aio.download import download
 from baton.client.aio.job import AsyncJob
 from baton.client.aio.job_lists import JobListCalls
 from baton.client.aio.notifications import NotificationCalls
+from baton.client.aio.projects import ProjectCalls
 from baton.client.aio.series import SeriesCalls
 from baton.client.aio.streams import Outage, follow_events, follow_log, read_log
 from baton.client.aio.submissions import SubmissionCalls
 from baton.client.aio.tokens import TokenCalls
 from baton.client.aio.transport import Transport
+from baton.client.aio.usage import UsageCalls
 from baton.client.client import _M, ENDED, LONG_POLL, TIMEOUT, UNCHANGED, _path
 from baton.client.errors import Unreachable
 from baton.client.streams import OUTAGE, LogPart
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
 
 class AsyncClient(
     TokenCalls,
+    ProjectCalls,
     NotificationCalls,
     DataCalls,
     CodeCalls,
@@ -51,18 +54,28 @@ class AsyncClient(
     DeletionCalls,
     ChangeCalls,
     SeriesCalls,
+    UsageCalls,
 ):
     """The client of a Baton service. Its jobs have methods too, such as `job.wait()`.
 
     `url`: of the service. `token`: sent with each request. `patience`: how failed requests are retried. `timeout`:
-    seconds without an answer.
+    seconds without an answer. `project`: the project in which an administrator acts: it sees only this project, and
+    what it makes belongs to it.
 
     Raises `ConfigurationError` if the URL is invalid. All calls raise `Unreachable` if the service does not answer, and
     `ApiError` if it refuses the request.
     """
 
-    def __init__(self, url: str, token: str, *, patience: RetryPolicy | None = None, timeout: float = TIMEOUT) -> None:
-        super().__init__(Transport(url, token, patience, timeout))
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        patience: RetryPolicy | None = None,
+        timeout: float = TIMEOUT,
+        project: str | None = None,
+    ) -> None:
+        super().__init__(Transport(url, token, patience, timeout, project=project))
         self.url = self._transport.url
 
     async def __aenter__(self) -> Self:

@@ -35,6 +35,7 @@ def check(unit: Unit, name: str) -> None:
         raise unknown(name)
 
 
+<<<<<<< ours
 def several(unit: Unit) -> bool:
     """Whether there is any project besides the default project."""
     return unit.session.scalar(select(exists().where(Project.name != DEFAULT))) or False
@@ -51,6 +52,8 @@ def page(unit: Unit, sort: Sort, cursor: str | None, limit: int) -> Listing[Proj
     return Listing(items=found.rows, next_cursor=found.next_cursor)
 
 
+=======
+>>>>>>> theirs
 def views(unit: Unit) -> list[ProjectView]:
     """The projects that the caller may see, by name."""
     rows = unit.session.scalars(select(Project).where(*unit.own(Project.name)).order_by(Project.name))

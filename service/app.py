@@ -25,6 +25,7 @@ from service.api.request_log import Requests
 from service.api.tunnel_port import TunnelPort
 from service.authn.authenticator import Authenticator
 from service.authn.failed_logins import WINDOW_SECONDS, FailedLogins
+from service.authn.project_access import ProjectAccess
 from service.db.engine import Database, open_engine
 from service.db.fifo_lock import FifoLock
 from service.forwarded_headers import Forwarded
@@ -134,6 +135,7 @@ def _services(settings: Settings) -> Services:
         data=PushedData(store, database, own, settings.data_bytes),
         code=CodeBundles(store, database, own, settings.code_bytes),
         objects=AttemptObjects(store, database, own),
+        access=ProjectAccess(database),
     )
 
 

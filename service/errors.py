@@ -206,15 +206,21 @@ class DataInUse(Conflict):
 
 
 class DataQuota(BatonError):
-    """Pushed data has reached the limit of BATON_DATA_BYTES."""
+    """Pushed data has reached the limit of BATON_DATA_BYTES, or the quota of the project."""
 
     code = "data-quota"
 
 
 class CodeQuota(BatonError):
-    """Code bundles have reached the limit of BATON_CODE_BYTES."""
+    """Code bundles have reached the limit of BATON_CODE_BYTES, or the quota of the project."""
 
     code = "code-quota"
+
+
+class ProjectQuota(BatonError):
+    """A quota of the project is reached. The text names the quota, its limit and the current number."""
+
+    code = "project-quota"
 
 
 class BeingDeleted(BatonError):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from baton.domain.projects import DEFAULT
 from baton.domain.tokens import OWNER, READ_BOOTSTRAP, TUNNEL_BOOTSTRAP, WORK_BOOTSTRAP, Scope
+from service.errors import Forbidden
 
 ATTEMPT = "attempt"
 """The scope of an attempt's token. It allows only the calls of that attempt. No other token can have it."""
@@ -43,6 +46,27 @@ class Principal:
     def key(self) -> str:
         """A key that is equal for all requests with one token, including those of its browser sessions."""
         return self.token_id or self.name
+
+    @property
+    def keys_of(self) -> str:
+        """Whose idempotency keys it uses: its own, and as an administrator others in each project."""
+        return f"{self.key}/{self.project}" if self.project is not None and Scope.ADMIN in self.scopes else self.key
+
+    @property
+    def home(self) -> str:
+        """The project of what it makes."""
+        return DEFAULT if self.project is None else self.project
+
+    def within(self, project: str) -> Principal:
+        """The same caller, limited to the things of one project."""
+        return replace(self, project=project)
+
+    def check_queues(self, queues: Iterable[str]) -> None:
+        """Raise Forbidden if the caller is bound to other queues than these."""
+        other = None if self.queues is None else next((one for one in queues if one not in self.queues), None)
+        if other is not None:
+            bound = ", ".join(sorted(self.queues or ()))
+            raise Forbidden(f"the token {self.name} is bound to the queues {bound}, not to the queue {other}")
 
     def may(self, scope: str) -> bool:
         """Whether the caller has this scope, or the scope `admin`, which includes all."""

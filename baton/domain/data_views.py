@@ -10,6 +10,7 @@ from pydantic import Field
 from baton.domain.data_manifest import PACK_BYTES, Sha256
 from baton.domain.message_base import Message
 from baton.domain.open_enums import ShownDataKind
+from baton.domain.projects import DEFAULT
 from baton.domain.validation import WHOLE, Model
 
 MAX_PACKS = 1_000
@@ -33,7 +34,7 @@ class PackAnswer(Message):
 class DataView(Message):
     """One version of pushed data. `files`: their number. `bytes`: the sum of their sizes. `created_at`: the last push.
 
-    `last_used_at`: the last push, or the last submission of a job that uses this version.
+    `last_used_at`: the last push, or the last submission of a job that uses this version. `project`: whose it is.
     """
 
     name: str
@@ -44,6 +45,7 @@ class DataView(Message):
     created_at: datetime
     created_by: str
     last_used_at: datetime
+    project: str = DEFAULT
 
 
 class DataPage(Message):

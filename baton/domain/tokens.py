@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from baton.domain.open_enums import ShownAudit
-from baton.domain.validation import NUMBER, Model
+from baton.domain.projects import DEFAULT, ProjectName
+from baton.domain.queues import QUEUE
+from baton.domain.validation import NUMBER, FieldValueError, Model
 from baton.domain.wire import Message
 
 MAX_EXPIRY = 10 * 366 * 86_400.0
@@ -52,6 +54,11 @@ def _in_order(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
     return tuple(scope for scope in Scope if scope in set(scopes))
 
 
+def _sorted(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(set(names)))
+
+
+QueueName = Annotated[str, Field(pattern=QUEUE)]
 TokenName = Annotated[
     str,
     Field(pattern=TOKEN_NAME, json_schema_extra={"not": {"enum": list(TAKEN_NAMES)}}),
@@ -60,15 +67,33 @@ TokenName = Annotated[
 
 
 class TokenRequest(Model):
-    """Asks for a token. Unknown fields are refused: a misspelt expiry must not create a token that never expires."""
+    """Asks for a token. Unknown fields are refused: a misspelt expiry must not create a token that never expires.
+
+    `project`: the project whose jobs, data and code the token may use; a token with the scope `admin` may use all.
+    `queues`: with `submit`, the only queues that it may submit into; with `work`, the only queues that it may serve.
+    """
 
     name: TokenName
     scopes: Annotated[tuple[Scope, ...], Field(min_length=1, max_length=len(Scope)), AfterValidator(_in_order)]
     expires_seconds: Annotated[float, Field(ge=1, le=MAX_EXPIRY), NUMBER] | None = None
+    project: ProjectName | None = None
+    queues: Annotated[tuple[QueueName, ...], Field(min_length=1, max_length=100), AfterValidator(_sorted)] | None = None
+
+    @model_validator(mode="after")
+    def _bound(self) -> Self:
+        if Scope.ADMIN in self.scopes and (self.queues is not None or self.project not in (None, DEFAULT)):
+            raise FieldValueError(
+                "scopes", "must not have admin, because an administrator is bound to no project or queue"
+            )
+        return self
 
 
 class TokenView(Message):
-    """A token without its secret. `prefix`: its first characters. `last_used_at` may be some minutes old."""
+    """A token without its secret. `prefix`: its first characters. `last_used_at` may be some minutes old.
+
+    `project`: the project that it belongs to; not used if it has the scope `admin`. `queues`: the queues that it is
+    bound to; None: all.
+    """
 
     id: str
     name: str
@@ -80,6 +105,8 @@ class TokenView(Message):
     expires_at: datetime | None
     last_used_at: datetime | None
     revoked_at: datetime | None
+    project: str = DEFAULT
+    queues: tuple[str, ...] | None = None
 
 
 class TokenCreated(TokenView):
@@ -131,9 +158,14 @@ class LinkView(Message):
 
 
 class SessionView(Message):
-    """The caller's name and scopes. `csrf`: for a browser session, the value of the header Baton-CSRF in each write."""
+    """The caller's name and scopes. `csrf`: for a browser session, the value of the header Baton-CSRF in each write.
+
+    `project`: the only project that the caller sees; None: all. `queues`: the queues that it is bound to; None: all.
+    """
 
     name: str
     scopes: tuple[Scope, ...]
     expires_at: datetime | None
     csrf: str | None = None
+    project: str | None = None
+    queues: tuple[str, ...] | None = None

@@ -21,12 +21,14 @@ depends_on = None
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 MOMENT = sa.DateTime(timezone=True)
 WAITING = "state = 'queued' AND urgency IS NOT NULL"
+LIVE = "state IN ('queued', 'running', 'starting', 'stopping')"
 DISPATCHED = "state = 'queued' AND dispatched_at IS NOT NULL"
 LINE = ["queue", "project", "needs_key", "urgency"]
 INDEXES = (
     ("ix_jobs_project_number", "jobs", ["project", "number"], None),
     ("ix_attempts_waiting_of_project", "attempts", [*LINE, "job_number", "not_before"], WAITING),
     ("ix_attempts_dispatched_of_project", "attempts", LINE, DISPATCHED),
+    ("ix_attempts_project_live", "attempts", ["project", "state"], LIVE),
     ("ix_code_bundles_digest", "code_bundles", ["digest"], None),
     ("ix_data_versions_project_number", "data_versions", ["project", "number"], None),
 )

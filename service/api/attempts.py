@@ -7,11 +7,13 @@ All calls run in the LEASES lane, on database connections that are reserved for 
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fastapi import Request, Response
 
 from baton.domain.attempt_objects import PART_BYTES
 from baton.domain.epochs import EpochRollback
-from baton.domain.errors import LeaseLost
+from baton.domain.errors import BatonError, LeaseLost
 from baton.domain.reasons import Reason
 from baton.domain.store_identity import StoreGrant
 from baton.domain.views import ArtifactView, AttemptView, CheckpointView, EventView
@@ -33,15 +35,16 @@ from baton.domain.wire import (
     WorkerInfo,
     WorkerReport,
 )
-from service.api.auth import OF_ATTEMPT, POLL, WORK, Caller
+from service.api.auth import CLAIM, OF_ATTEMPT, POLL, Caller
 from service.api.context import Services
 from service.api.dependencies import AttemptId, Ctx, guarded_router
 from service.api.disconnects import unless_gone
 from service.api.problems import BODY, responses
 from service.db.unit_of_work import Unit
 from service.errors import (
-    Conflict,
+    Forbidden,
     LimitReached,
+    NotFound,
     NotInstalled,
     PassedOver,
     StoreInDoubt,
@@ -66,7 +69,8 @@ router = guarded_router("attempts")
 # Delay before the attempt is sent again. Without the delay, a worker that cannot run the attempt would take it again.
 OTHER_WORKER_SECONDS = 2.0
 STORE_IN_DOUBT_SECONDS = 30.0
-AGAIN_AFTER: dict[type[Conflict], float] = {
+AGAIN_AFTER: dict[type[BatonError], float] = {
+    Forbidden: OTHER_WORKER_SECONDS,
     LimitReached: 0.0,
     NotInstalled: OTHER_WORKER_SECONDS,
     WorkerTooOld: OTHER_WORKER_SECONDS,
@@ -81,14 +85,17 @@ ERRORS = responses(404, 409, *BODY)
 
 @router.post("/attempts:next", dependencies=[POLL], responses=responses(409, *BODY))
 @LEASES.marked
-async def next_attempt(ctx: Ctx, request: Request, message: NextRequest) -> Offer:
+async def next_attempt(ctx: Ctx, caller: Caller, request: Request, message: NextRequest) -> Offer:
     """Wait for an attempt that may be claimed now. An offer is a hint: the claim decides who gets the attempt.
 
+    A token of a project gets only attempts of this project. 403: the token is bound to other queues than these.
     409 `wrong-store`, `store-unreachable`: the worker uses another store, or cannot use its own.
     """
+    caller.check_queues(message.queues)
     await LEASES.run(admit, ctx, message.worker)
     await LEASES.run(_note_idle, ctx, message)
-    offered = await unless_gone(request, ctx.offers.next(message.queues, message.worker, message.wait_seconds))
+    wanted = ctx.offers.next(message.queues, message.worker, message.wait_seconds, caller.project)
+    offered = await unless_gone(request, wanted)
     return Offer(attempt_id=offered)
 
 
@@ -107,7 +114,7 @@ def _note_idle(ctx: Services, message: NextRequest) -> None:
         workers.report(Unit(session), report)
 
 
-@router.post("/attempts/{attempt_id}/claim", dependencies=[WORK], responses=ERRORS)
+@router.post("/attempts/{attempt_id}/claim", dependencies=[CLAIM], responses=ERRORS)
 @LEASES.route
 def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Grant:
     """Take a queued attempt. A repeated `claim_id` gets the same grant.
@@ -117,6 +124,7 @@ def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Gr
     through `/attempts/{attempt_id}/objects`.
 
     After each of these refusals the attempt stays in its queue and is offered again:
+    403: the worker's token is bound to other queues. 404: the attempt is in another project than the token.
     409 `limit-reached`: the queue or a label of the job is at its limit; offered again when the limit allows it.
     409 `not-installed`: the worker lacks an extension that the spec names; offered to another worker.
     409 `wrong-store`, `store-unreachable`: the worker uses another store, or cannot use its own.
@@ -131,15 +139,24 @@ def claim(ctx: Ctx, caller: Caller, attempt_id: AttemptId, message: Claim) -> Gr
         ctx.own_store.check_doubt()
         admit(ctx, message.worker)
         with ctx.leases.write() as session:
-            grant = leases.claim(Unit(session), attempt_id, message, terms)
+            grant = leases.claim(Unit(session), attempt_id, message, terms, caller)
     except tuple(AGAIN_AFTER) as error:
-        with ctx.leases.write() as session:
-            leases.send_again(Unit(session), attempt_id, AGAIN_AFTER[type(error)])
-        ctx.offers.take_back(attempt_id)
+        _offer_again(ctx, attempt_id, AGAIN_AFTER[type(error)])
+        raise
+    except NotFound:
+        if caller.project is not None:  # the attempt may be one of another project, for another worker
+            with suppress(NotFound):
+                _offer_again(ctx, attempt_id, OTHER_WORKER_SECONDS)
         raise
     held = HeldAttempt(grant.attempt_id, grant.fence, grant.job_id, caller.token_id)
     store = StoreGrant(url=ctx.own_store.url, id=ctx.own_store.id, part_bytes=PART_BYTES)
     return grant.model_copy(update={"token": ctx.lease_authenticator.attempts.sign(held), "store": store})
+
+
+def _offer_again(ctx: Services, attempt_id: str, seconds: float) -> None:
+    with ctx.leases.of_project(None).write() as session:
+        leases.send_again(Unit(session), attempt_id, seconds)
+    ctx.offers.take_back(attempt_id)
 
 
 @router.post("/attempts/{attempt_id}/heartbeat", dependencies=[OF_ATTEMPT], responses=ERRORS)

@@ -21,6 +21,7 @@ from service.api.context import Services
 from service.api.request_limits import BODY, SHARE, Group, Sharer, large_body
 from service.api.tunnel_port import check_tunnel
 from service.authn.authenticator import Authenticator, Credential
+from service.authn.project_access import HEADER, NAMES
 from service.authn.secrets import csrf_of
 from service.errors import Forbidden, ForeignPage, Unauthorized
 from service.lanes import LEASES, Lane, lane_of
@@ -56,12 +57,19 @@ class Needs:
     `schemes`: security schemes in the OpenAPI document. A session works for all routes, but the document lists it only
     for the session routes: with a cookie at each operation, Schemathesis reports unknown headers as errors. `unless`:
     the setting that makes the route public. `waits`: the service may delay the answer until there is work.
+    `checks_project`: the route itself refuses the jobs and attempts of other projects that its path names.
     """
 
     def __init__(
-        self, *scopes: str, schemes: Sequence[str] = ("bearer",), unless: str = "", waits: bool = False
+        self,
+        *scopes: str,
+        schemes: Sequence[str] = ("bearer",),
+        unless: str = "",
+        waits: bool = False,
+        checks_project: bool = False,
     ) -> None:
         self.scopes, self.schemes, self._unless, self._waits = scopes, schemes, unless, waits
+        self.checks_project = checks_project
 
     async def __call__(self) -> None:
         """Do nothing: GuardedRoute checks the token before it reads the body."""
@@ -94,6 +102,7 @@ READ_OR_PROGRAMS = Depends(Needs(Scope.READ, Scope.PROGRAMS))
 ANY_TOKEN = Depends(Needs(*Scope, schemes=("bearer", "session")))
 METRICS = Depends(Needs(Scope.READ, unless="metrics_public"))
 POLL = Depends(Needs(Scope.WORK, waits=True))
+CLAIM = Depends(Needs(Scope.WORK, checks_project=True))
 OF_ATTEMPT = Depends(Needs(ATTEMPT))
 READ_OR_ATTEMPT = Depends(Needs(Scope.READ, ATTEMPT))
 
@@ -125,6 +134,8 @@ class GuardedRoute(APIRoute):
                 request.state.principal = await admitted(request, self.needs, self.lane)
                 check_tunnel(request.scope, request.state.principal)
                 request.scope[SHARE].take(self.needs.sharer(request.state.principal, request))
+                if not self.needs.checks_project:
+                    await check_project(request, request.state.principal)
             else:
                 check_tunnel(request.scope, None)
             if self.large is None:
@@ -146,7 +157,7 @@ def _declared(path: str, dependencies: Sequence[Dependency]) -> Needs:
 async def admitted(request: Request, needs: Needs, lane: Lane | None = None) -> Principal:
     """The caller, if it has the required scope. `lane`: the lane in which the token is looked up; None: default pool.
 
-    Raises Unauthorized, Forbidden, TooManyFailures.
+    Raises Unauthorized, Forbidden, InvalidRequest, TooManyFailures.
     """
     shown = credential_of(request)
     if shown is None:
@@ -161,14 +172,30 @@ async def admitted(request: Request, needs: Needs, lane: Lane | None = None) -> 
             text = f"a write in a session needs the header {CSRF_HEADER} with the value csrf of GET /v1/session"
             raise ForeignPage(text)
     await _check(authenticator_of(request), principal, needs, request.path_params)
-    return principal
+    return await _within_project(request, principal)
+
+
+async def _within_project(request: Request, principal: Principal) -> Principal:
+    """The caller, limited to the project that the request names. Raises InvalidRequest, Forbidden."""
+    project = request.headers.get(HEADER)
+    if project is None:
+        return principal
+    return await run_in_threadpool(_services_of(request).access.narrowed, principal, project)
+
+
+async def check_project(request: Request, principal: Principal) -> None:
+    """Check that the job or attempt in the path belongs to the caller's project. Raises NotFound."""
+    if principal.project is not None and not NAMES.isdisjoint(request.path_params):
+        await run_in_threadpool(_services_of(request).access.check, principal, request.path_params)
+
+
+def _services_of(request: Request) -> Services:
+    return cast(Services, request.app.state.services)
 
 
 async def identified(request: Request, shown: Credential, lane: Lane | None = None) -> Principal:
     """The caller with this credential. Raises Unauthorized, TooManyFailures."""
-    authenticator = (
-        cast(Services, request.app.state.services).lease_authenticator if lane is LEASES else authenticator_of(request)
-    )
+    authenticator = _services_of(request).lease_authenticator if lane is LEASES else authenticator_of(request)
     known = authenticator.known(shown)
     if known is not None:
         return known
@@ -185,7 +212,10 @@ async def still_admitted(request: Request) -> bool:
     """Whether the token of a long request is still valid."""
     shown = credential_of(request)
     try:
-        return shown is not None and await identified(request, shown) == request.state.principal
+        if shown is None:
+            return False
+        admitted_as: Principal = request.state.principal
+        return await _within_project(request, await identified(request, shown)) == admitted_as
     except (BatonError, SQLAlchemyError):  # also during an outage of the database: the reader then connects again
         return False
 
@@ -202,7 +232,7 @@ def credential_of(request: Request) -> Credential | None:
 
 def authenticator_of(request: Request) -> Authenticator:
     """The authenticator on the default connections."""
-    return cast(Services, request.app.state.services).authenticator
+    return _services_of(request).authenticator
 
 
 def check_site(headers: Mapping[str, str]) -> None:

@@ -109,4 +109,6 @@ def _view(owner: Principal, expires: datetime | None, cookie: str | None) -> Ses
         scopes=tuple(scope for scope in Scope if scope in owner.scopes),
         expires_at=expires,
         csrf=csrf_of(cookie) if cookie else None,
+        project=owner.project,
+        queues=None if owner.queues is None else tuple(sorted(owner.queues)),
     )

@@ -15,7 +15,7 @@ from baton.domain.spec import NotifySpec
 from baton.domain.views import Listing, QueueView, WorkerView
 from baton.domain.wire import WorkerReport
 from service.api.attempts import admit
-from service.api.auth import READ, SUBMIT, WORK
+from service.api.auth import READ, SUBMIT, WORK, Caller
 from service.api.dependencies import Ctx, guarded_router, installed
 from service.api.problems import BODY, responses
 from service.api.submission_body import SPEC_BODY, Body, PlanRequest, requested_spec
@@ -23,6 +23,7 @@ from service.db.unit_of_work import Unit
 from service.lanes import LEASES
 from service.usecases import plans, pushed_data, worker_demand, workers
 from service.usecases.notifications import check_targets
+from service.usecases.origins import project_of
 
 router = guarded_router("catalog")
 
@@ -40,13 +41,15 @@ def show_plan(name: Annotated[str, Path(max_length=100)]) -> PlanView:
 
 
 @router.post("/plans:preview", dependencies=[SUBMIT], openapi_extra=SPEC_BODY, responses=responses(*BODY))
-def preview_plan(ctx: Ctx, body: Body) -> PlanView:
+def preview_plan(ctx: Ctx, caller: Caller, body: Body) -> PlanView:
     """Resolve a plan with changes, or a spec, without submitting it."""
     spec, request = requested_spec(body, ctx.database)
     view = plans.preview(request.plan if isinstance(request, PlanRequest) else None, spec, installed(ctx))
     check_targets(NotifySpec.model_validate(view.spec.get("notify") or {}), ctx.post.names)
     with ctx.database.read() as session:
-        pushed_data.check(Unit(session), view.spec)
+        unit, origin = Unit(session), None if request is None else request.origin
+        project = caller.home if caller.project or origin is None else project_of(unit, origin)
+        pushed_data.check(unit, view.spec, project)
     return view
 
 
@@ -72,8 +75,10 @@ def list_workers(ctx: Ctx) -> Listing[WorkerView]:
 
 @router.post("/workers", dependencies=[WORK], status_code=204, responses=responses(409, *BODY))
 @LEASES.route
-def report_worker(ctx: Ctx, message: WorkerReport) -> None:
-    """Report that a worker is alive. 409 `wrong-store`: it uses another store than the service."""
+def report_worker(ctx: Ctx, caller: Caller, message: WorkerReport) -> None:
+    """Report that a worker is alive. 403: its token is bound to other queues than it serves. 409 `wrong-store`: it uses
+    another store than the service."""
+    caller.check_queues(message.queues)
     if message.store is None or message.store.problem is None:
         admit(ctx, message)
     with ctx.leases.write() as session:

@@ -39,9 +39,10 @@ _ARCHIVE: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 async def push_code(ctx: Ctx, caller: Caller, request: Request, response: Response, digest: Digest) -> CodeView:
     """Store a code bundle: a tar archive without compression, with regular files only. It can be repeated.
 
+    The bundle belongs to the caller's project. Another project that needs the same bundle sends it too.
     A job names it as `program.code: sha256:DIGEST`. A bundle that no job names is deleted a day after its last push.
     422 `invalid-bundle`: the archive has an entry that a bundle must not have. 507 `code-quota`: the limit of the
-    service.
+    service, or the quota of the project.
     """
     async with CODE.place():
         view, new = await ctx.code.put(digest, request.stream(), caller)
@@ -50,7 +51,7 @@ async def push_code(ctx: Ctx, caller: Caller, request: Request, response: Respon
 
 
 @router.get("/code/{digest}", dependencies=[READ_OR_PROGRAMS], responses=responses(404))
-def show_code(ctx: Ctx, digest: Digest) -> CodeView:
+def show_code(ctx: Ctx, caller: Caller, digest: Digest) -> CodeView:
     """Get the size and the dates of a code bundle. 404 also if it is about to be deleted: push it again."""
     with ctx.database.read() as session:
-        return code_bundles.find(Unit(session), digest)
+        return code_bundles.find(Unit(session), digest, caller.home)

@@ -43,9 +43,12 @@ FETCHED: dict[str, Any] = {
 
 
 @router.post("/packs:missing", dependencies=[DATA], responses=responses(409, *BODY))
-async def find_missing_packs(ctx: Ctx, query: PackQuery) -> PackAnswer:
-    """Find the packs that the store lacks. The others are kept for at least 23 hours, for the manifest that follows."""
-    return PackAnswer(missing=await ctx.data.missing(query.packs))
+async def find_missing_packs(ctx: Ctx, caller: Caller, query: PackQuery) -> PackAnswer:
+    """Find the packs that the caller's project has not sent yet, or that the store lacks.
+
+    The others are kept for at least 23 hours, for the manifest that follows.
+    """
+    return PackAnswer(missing=await ctx.data.missing(query.packs, caller.home))
 
 
 @router.put(
@@ -56,14 +59,14 @@ async def find_missing_packs(ctx: Ctx, query: PackQuery) -> PackAnswer:
     responses=responses(409, 507, *BODY),
 )
 @LargeBody(PACK_BYTES, BODY_SECONDS)
-async def put_pack(ctx: Ctx, request: Request, sha256: Pack) -> None:
+async def put_pack(ctx: Ctx, caller: Caller, request: Request, sha256: Pack) -> None:
     """Store a pack, unless the store already has it. 422 `wrong-digest`: the body has another SHA-256.
 
     503 `busy`: too many concurrent uploads, or a pack with this digest is being deleted; repeat it after `Retry-After`.
-    507 `data-quota`: the limit of the service; `detail` names data to delete.
+    507 `data-quota`: the limit of the service or the quota of the project; `detail` names data to delete.
     """
     async with PACKS.place():
-        await ctx.data.put_pack(sha256, await read_bytes(request))
+        await ctx.data.put_pack(sha256, await read_bytes(request), caller.home)
 
 
 @router.put(
@@ -97,27 +100,32 @@ async def push_data(
 
 @router.get("/data", dependencies=[READ])
 def list_data(ctx: Ctx, limit: PageSize = 50, cursor: Cursor | None = None) -> DataPage:
-    """List all versions of pushed data by pages, newest first."""
-    return _page(ctx, None, cursor, limit)
+    """List all versions of pushed data by pages, newest first. An administrator sees those of all projects."""
+    with ctx.database.read() as session:
+        return pushed_data.page(Unit(session), None if cursor is None else int(cursor), limit)
 
 
 @router.get("/data/{name}", dependencies=[READ], responses=responses(404))
-def list_data_versions(ctx: Ctx, name: Name, limit: PageSize = 50, cursor: Cursor | None = None) -> DataPage:
+def list_data_versions(
+    ctx: Ctx, caller: Caller, name: Name, limit: PageSize = 50, cursor: Cursor | None = None
+) -> DataPage:
     """List the versions of one name by pages, newest first."""
-    return _page(ctx, name, cursor, limit)
+    with ctx.database.read() as session:
+        before = None if cursor is None else int(cursor)
+        return pushed_data.page_of(Unit(session), name, caller.home, before, limit)
 
 
 @router.get("/data/{name}/{digest}/manifest", dependencies=[READ], **FETCHED)
-async def fetch_manifest(ctx: Ctx, request: Request, name: Name, digest: Digest) -> Response:
+async def fetch_manifest(ctx: Ctx, caller: Caller, request: Request, name: Name, digest: Digest) -> Response:
     """Download the manifest of a version, compressed JSON. It names the files and the packs with their bytes."""
-    await run_in_threadpool(_find, ctx, DataReference(name, digest))
-    return await _sent(ctx, request, manifest_object(digest))
+    await run_in_threadpool(_find, ctx, DataReference(name, digest), caller)
+    return await _sent(ctx, caller, request, manifest_object(digest))
 
 
 @router.get("/packs/{sha256}", dependencies=[READ], **FETCHED)
-async def fetch_pack(ctx: Ctx, request: Request, sha256: Pack) -> Response:
-    """Download a pack."""
-    return await _sent(ctx, request, pack_object(sha256))
+async def fetch_pack(ctx: Ctx, caller: Caller, request: Request, sha256: Pack) -> Response:
+    """Download a pack that the caller's project has."""
+    return await _sent(ctx, caller, request, pack_object(sha256))
 
 
 @router.delete("/data/{name}", dependencies=[DATA], responses=responses(404, 409))
@@ -132,14 +140,9 @@ def delete_data_version(ctx: Ctx, caller: Caller, name: Name, digest: Digest) ->
     return _remove(ctx, DataReference(name, digest), caller)
 
 
-def _page(ctx: Services, name: str | None, cursor: str | None, limit: int) -> DataPage:
+def _find(ctx: Services, wanted: DataReference, caller: Principal) -> None:
     with ctx.database.read() as session:
-        return pushed_data.page(Unit(session), name, None if cursor is None else int(cursor), limit)
-
-
-def _find(ctx: Services, wanted: DataReference) -> None:
-    with ctx.database.read() as session:
-        pushed_data.find(Unit(session), wanted)
+        pushed_data.find(Unit(session), wanted, caller.home)
 
 
 def _remove(ctx: Services, wanted: DataReference, caller: Principal) -> Listing[DataView]:
@@ -147,8 +150,8 @@ def _remove(ctx: Services, wanted: DataReference, caller: Principal) -> Listing[
         return Listing(items=pushed_data.remove(Unit(session), wanted, caller))
 
 
-async def _sent(ctx: Services, request: Request, name: str) -> Response:
-    size = await run_in_threadpool(_size, ctx, name)
+async def _sent(ctx: Services, caller: Principal, request: Request, name: str) -> Response:
+    size = await run_in_threadpool(_size, ctx, name, caller.home)
     chunks = await unless_gone(request, opened(ctx.store, name, 0, size))
     if chunks is None:
         return Response()  # the client has disconnected
@@ -156,6 +159,6 @@ async def _sent(ctx: Services, request: Request, name: str) -> Response:
     return StreamingResponse(chunks, headers=headers, media_type=OCTETS)
 
 
-def _size(ctx: Services, name: str) -> int:
+def _size(ctx: Services, name: str, project: str) -> int:
     with ctx.database.read() as session:
-        return data_objects.size(Unit(session), name)
+        return data_objects.size(Unit(session), name, project)

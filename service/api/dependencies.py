@@ -15,7 +15,9 @@ from service.usecases import workers
 
 
 async def _services(request: Request) -> Services:  # async, because a sync function needs a default pool thread
-    return cast(Services, request.app.state.services)
+    services = cast(Services, request.app.state.services)
+    caller = getattr(request.state, "principal", None)  # a public route has no caller
+    return services if caller is None else services.seen_by(caller)
 
 
 Ctx = Annotated[Services, Depends(_services)]

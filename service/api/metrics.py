@@ -22,6 +22,10 @@ async def _scrape(request: Request) -> Scrape:
 
 @router.get("/metrics", dependencies=[METRICS], response_class=PlainTextResponse)
 @NUMBERS.route
-def metrics(scrape: Annotated[Scrape, Depends(_scrape)]) -> Response:
-    """Get the metrics in Prometheus' text format. With BATON_METRICS_PUBLIC=1 no token is needed."""
+def metrics(scrape: Annotated[Scrape, Depends(_scrape)], request: Request) -> Response:
+    """Get the metrics in Prometheus' text format. With BATON_METRICS_PUBLIC=1 no token is needed.
+
+    They count all projects. 403: there are several projects, and the token belongs to one of them.
+    """
+    scrape.check(getattr(request.state, "principal", None))
     return Response(scrape.text(), media_type=CONTENT_TYPE_PLAIN_0_0_4)

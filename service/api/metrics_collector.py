@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from threading import Lock
 
@@ -15,7 +16,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from service.api.context import Services
 from service.db.unit_of_work import Unit
+from service.errors import Forbidden
 from service.metrics.database_numbers import Rows, read
+from service.principal import Principal
+from service.usecases import project_quotas
 
 KEPT_SECONDS = 5.0
 """Numbers from the database are cached for this time, regardless of the number of scrapes."""
@@ -53,7 +57,23 @@ class Scrape(Collector):
         self._services = services
         self._lock = Lock()
         self._last: _Reading | None = None
+        self._several = True
         services.counters.registry.register(self)
+
+    def check(self, caller: Principal | None) -> None:
+        """Check that the caller may read numbers of all projects. `caller`: None if no token is needed.
+
+        While the database is away, the last known answer counts. Raises Forbidden.
+        """
+        if caller is None or caller.project is None:
+            return
+        with suppress(SQLAlchemyError), self._services.database.read() as session:
+            self._several = project_quotas.several(Unit(session))
+        if self._several:
+            text = (
+                f"the metrics count all projects, and the token {caller.name} belongs to the project {caller.project}"
+            )
+            raise Forbidden(f"{text}: use BATON_READ_TOKEN")
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format 0.0.4."""

@@ -18,9 +18,9 @@ from service.usecases import tokens
 router = guarded_router("tokens")
 
 
-@router.post("/tokens", dependencies=[ADMIN], status_code=201, responses=responses(409, *BODY))
+@router.post("/tokens", dependencies=[ADMIN], status_code=201, responses=responses(404, 409, *BODY))
 def create_token(ctx: Ctx, caller: Caller, request: TokenRequest, response: Response) -> TokenCreated:
-    """Create a token. Only this answer contains its secret."""
+    """Create a token. Only this answer contains its secret. 404: there is no such project."""
     response.headers["Cache-Control"] = NO_STORE
     with ctx.database.write() as session:
         return tokens.create_token(Unit(session), request, caller)

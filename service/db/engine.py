@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from copy import copy
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from service.db.committed_events import HAPPENED, CommittedEvent
 from service.db.fifo_lock import FifoLock
+from service.db.project_table import PROJECT
 from service.pauses import pause_after
 
 BUSY_MILLISECONDS = 30_000
@@ -31,6 +33,9 @@ _NETWORK = {
 }
 PAUSES = 3.0
 """The pause after a polite transaction: this many times its duration."""
+
+MOST_PROJECTS = 1_000
+"""For this many projects, the factories of their sessions are kept."""
 
 # A statement that waits too long fails and is retried. The connection of a replica that is suspended within a
 # transaction is closed, so that the replica's row locks do not block the others.
@@ -94,13 +99,28 @@ class Database:
         self._turn: Callable[[], AbstractContextManager[None]] = (
             nullcontext if self.shared else (turns or FifoLock()).turn
         )
-        carried = dict(info or {})
-        reading = engine
+        self._reading = engine
         if self.shared:  # on SQLite each transaction reads one consistent state by default
-            reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        self._readers = sessionmaker(reading, expire_on_commit=False, info=carried)
-        self._writers = sessionmaker(engine.execution_options(**WRITE), expire_on_commit=False, info=carried)
+            self._reading = engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        self._writing = engine.execution_options(**WRITE)
+        self._carry(dict(info or {}))
+        self._of_projects: dict[str | None, Database] = {}
         self._peeks = engine.execution_options(isolation_level="AUTOCOMMIT") if self.shared else engine
+
+    def _carry(self, info: dict[str, Any]) -> None:
+        self._info = info
+        self._readers = sessionmaker(self._reading, expire_on_commit=False, info=info)
+        self._writers = sessionmaker(self._writing, expire_on_commit=False, info=info)
+
+    def of_project(self, project: str | None) -> Database:
+        """The same database, whose sessions find only the things of this project. None: the things of all."""
+        found = self._of_projects.get(project)
+        if found is None:  # several threads may make it at the same time, because the results are equal
+            found = copy(self)
+            found._carry({**self._info, PROJECT: project})
+            if len(self._of_projects) < MOST_PROJECTS:
+                self._of_projects[project] = found
+        return found
 
     @property
     def shared(self) -> bool:

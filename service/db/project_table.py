@@ -11,6 +11,9 @@ from sqlalchemy.orm import Mapped, mapped_column
 from baton.domain.projects import DEFAULT
 from service.db.base import Base, Number
 
+PROJECT = "project"
+"""The key in a session's `info` of the only project whose things it may find. Without it, it finds those of all."""
+
 ProjectName = String(63)
 IN_DEFAULT = text(f"'{DEFAULT}'")
 

@@ -217,6 +217,7 @@ class Attempt(Base):
         UniqueConstraint("job_id", "fence"),
         Index("uq_attempts_one_live", "job_id", unique=True, sqlite_where=LIVE, postgresql_where=LIVE),
         Index("ix_attempts_live", "state", "lease_expires_at", sqlite_where=LIVE, postgresql_where=LIVE),
+        Index("ix_attempts_project_live", "project", "state", sqlite_where=LIVE, postgresql_where=LIVE),
         Index("ix_attempts_worker_live", "worker", sqlite_where=LIVE, postgresql_where=LIVE),
         Index(
             "ix_attempts_waiting",

@@ -11,13 +11,14 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, bindparam, delete, exists, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from baton.domain.errors import LeaseLost
 from baton.domain.states import HELD_ATTEMPTS, JobEvent, JobState, next_job_state
 from baton.domain.wire import Message
 from service.db.base import IS_COMMITTED, IS_LIVE
 from service.db.committed_events import HAPPENED, CommittedEvent
+from service.db.project_table import PROJECT
 from service.db.tables import Attempt, Checkpoint, Event, Job, Pointer
 from service.db.types import db_now
 from service.errors import NotFound
@@ -65,14 +66,13 @@ def known_form(name: str, what: str) -> str:
 
 
 def no_job(job_id: str) -> NotFound:
-    """The error for an unknown job."""
+    """The error for an unknown job, and for a job of another project."""
     return NotFound(f"there is no job {job_id[:64]!r}")
 
 
-def _shown(job: Job | None, job_id: str, doomed: bool) -> Job:
-    if job is None or (job.deleted_at is not None and not doomed):
-        raise no_job(job_id)
-    return job
+def no_attempt(attempt_id: str) -> NotFound:
+    """The error for an unknown attempt, and for an attempt of another project."""
+    return NotFound(f"there is no attempt {attempt_id[:64]!r}")
 
 
 def _number_of(name: str) -> int:
@@ -121,11 +121,32 @@ class Unit:
 
     `wait`: whether to wait for a row that another transaction has locked. Otherwise the lock fails at once (`busy` in
     service.db.outage detects this), so that one job cannot block a pass over many jobs. SQLite has no row locks.
+
+    In a session of a project (Database.of_project) jobs and attempts of other projects are not found.
     """
 
     def __init__(self, session: Session, *, wait: bool = True) -> None:
         self.session, self._wait = session, wait
         self._now: datetime | None = None
+
+    @property
+    def project(self) -> str | None:
+        """The only project whose things are found. None: all projects."""
+        found: str | None = self.session.info.get(PROJECT)
+        return found
+
+    def sees(self, project: str | None) -> bool:
+        """Whether things of this project may be found. None: things that belong to no project."""
+        return project is None or self.project is None or project == self.project
+
+    def own(self, column: InstrumentedAttribute[str]) -> tuple[ColumnElement[bool], ...]:
+        """The conditions for rows that may be found, by the column with their project. Each list has them."""
+        return () if self.project is None else (column == self.project,)
+
+    def _shown(self, job: Job | None, job_id: str, doomed: bool) -> Job:
+        if job is None or not self.sees(job.project) or (job.deleted_at is not None and not doomed):
+            raise no_job(job_id)
+        return job
 
     def now(self) -> datetime:
         """The database's clock, read once per transaction and again after a lock, because the wait may have been long.
@@ -139,7 +160,7 @@ class Unit:
     def find_job(self, job_id: str, *, doomed: bool = False) -> Job:
         """The job, without a lock. Raises NotFound, also for a job that is being deleted unless `doomed` is set."""
         job = self.session.scalar(select(Job).where(Job.id == known_form(job_id, "job")))
-        return _shown(job, job_id, doomed)
+        return self._shown(job, job_id, doomed)
 
     def lock_job(self, job_id: str, *, doomed: bool = False) -> Job:
         """The job with its row held until the end of the transaction. Raises NotFound.
@@ -148,14 +169,14 @@ class Unit:
         """
         job = self.session.scalar(_JOB[self._wait], {"job_id": known_form(job_id, "job")})
         self._now = None
-        return _shown(job, job_id, doomed)
+        return self._shown(job, job_id, doomed)
 
     def lock_attempt(self, attempt_id: str) -> tuple[Job, Attempt]:
         """The attempt and its job. Locks the job's row. Raises NotFound."""
         which = {"attempt_id": known_form(attempt_id, "attempt")}
         job = self.session.scalar(_JOB_OF_ATTEMPT[self._wait], which)
-        if job is None:
-            raise NotFound(f"there is no attempt {attempt_id[:64]!r}")
+        if job is None or not self.sees(job.project):
+            raise no_attempt(attempt_id)
         # Read the attempt after the lock: before it, PostgreSQL could return the attempt's state from before the wait.
         attempt, self._now = self.session.execute(_ATTEMPT, which).one()
         return job, attempt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,12 +24,17 @@ class _Asker:
     queues: frozenset[str]
     extensions: frozenset[str]
     spec_version: int
+    project: str | None
     until: float
     answer: asyncio.Future[str | None]
 
     def takes(self, line: Line) -> bool:
         """Whether this worker can run the attempts of this line (service.usecases.queue_backlog)."""
-        return line.queue in self.queues and line.required.met_by(self.extensions, self.spec_version)
+        return (
+            self.project in (None, line.project)
+            and line.queue in self.queues
+            and line.required.met_by(self.extensions, self.spec_version)
+        )
 
 
 class WorkOffers:
@@ -54,14 +60,17 @@ class WorkOffers:
         """Allow a new offer of the attempt, because its claim was refused for a reason that may change. Thread-safe."""
         self._offered.pop(attempt_id, None)
 
-    async def next(self, queues: Collection[str], worker: WorkerInfo, seconds: float) -> str | None:
+    async def next(
+        self, queues: Collection[str], worker: WorkerInfo, seconds: float, project: str | None = None
+    ) -> str | None:
         """A startable attempt of these queues that this worker can run. None if there was none in `seconds`.
 
+        `project`: the only project that the worker serves; None: all.
         Raises the errors of the database if it is unavailable at the start.
         """
         answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         until = time.monotonic() + seconds
-        asker = _Asker(frozenset(queues), frozenset(worker.extensions), worker.spec_version, until, answer)
+        asker = _Asker(frozenset(queues), frozenset(worker.extensions), worker.spec_version, project, until, answer)
         self._askers.append(asker)
         self._asked.set()
         if self._task is None or self._task.done():
@@ -91,18 +100,22 @@ class WorkOffers:
         _settle(self._askers)
 
     def _startable(self, askers: Sequence[_Asker]) -> list[Startable]:
-        """At most as many attempts per queue as there are waiting workers. Reads no more rows than needed."""
+        """At most as many attempts per queue and project as there are waiting workers.
+
+        Reads no more rows than needed.
+        """
         queues = frozenset[str]().union(*(one.queues for one in askers))
-        left, found = dict.fromkeys(queues, len(askers)), []
-        kinds = list({(one.queues, one.extensions, one.spec_version): one for one in askers}.values())
+        left: defaultdict[tuple[str, str], int] = defaultdict(lambda: len(askers))
+        found: list[Startable] = []
+        kinds = list({(one.queues, one.extensions, one.spec_version, one.project): one for one in askers}.values())
 
         def wants(line: Line) -> bool:
-            return left[line.queue] > 0 and any(kind.takes(line) for kind in kinds)
+            return left[line.queue, line.project] > 0 and any(kind.takes(line) for kind in kinds)
 
         with self._database.read() as session:
             for one in startable(session, self._limits, queues, wants):
                 if self._free(one):
-                    left[one.line.queue] -= 1
+                    left[one.line.queue, one.line.project] -= 1
                     found.append(one)
         return found
 

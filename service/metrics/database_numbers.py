@@ -29,6 +29,7 @@ from service.metrics.cleanup_backlog import backlog
 from service.metrics.counters import STEPS
 from service.usecases import attempt_totals, goodput, workers
 from service.usecases.attempt_limits import Limits
+from service.usecases.project_quotas import with_quotas
 from service.usecases.queue_backlog import LINE, Key, lines
 from service.usecases.startable_attempts import occupied
 from service.usecases.worker_demand import may_start
@@ -124,7 +125,7 @@ def _count_placed(unit: Unit, limits: Limits, found: defaultdict[str, Queue], no
         numbers[name, *rest] = number
         found[name].queued += number
         found[name].oldest = max(found[name].oldest, (now - since).total_seconds())
-    session = unit.session
+    session, limits = unit.session, with_quotas(unit.session, limits)
     counted = [(one, 1 if one.alone else numbers[one.key]) for one in lines(session, limits)]
     for one, number in may_start(counted, occupied(session, limits)):
         found[one.queue].waiting += number

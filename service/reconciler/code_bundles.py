@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from service.db.data_tables import CodeBundle
 from service.db.engine import Database
 from service.db.unit_of_work import Unit
 from service.reconciler.isolation import CONDUCTOR, Isolation, Item, ready
@@ -18,10 +17,10 @@ def expire(database: Database, isolation: Isolation) -> None:
         code_bundles.touch_named(Unit(session))
     with database.read() as session:
         unit = Unit(session)
-        due = [Item(digest) for digest in code_bundles.unused(unit, ready(EXPIRE, CodeBundle.digest), BATCH)]
+        due = [Item(item) for item in code_bundles.unused(unit, ready(EXPIRE, code_bundles.ITEM), BATCH)]
 
-    def act(digest: str) -> None:
+    def act(item: str) -> None:
         with database.write() as session:
-            code_bundles.expire(Unit(session), digest, CONDUCTOR)
+            code_bundles.expire(Unit(session), item, CONDUCTOR)
 
     isolation.each(EXPIRE, due, act)

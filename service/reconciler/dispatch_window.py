@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from service.db.base import IS_DISPATCHED
 from service.db.tables import Attempt
 from service.usecases.attempt_limits import Limits
+from service.usecases.project_quotas import with_quotas
 from service.usecases.queue_backlog import LINE, Key, Line, entries, lines
 from service.usecases.startable_attempts import Startable, in_order
 
@@ -37,6 +38,7 @@ def outstanding(session: Session) -> Counter[Key]:
 
 def to_send(session: Session, limits: Limits, sent: Counter[Key]) -> list[Startable]:
     """The attempts to send now, most urgent first. `sent`: the unclaimed messages of each line."""
+    limits = with_quotas(session, limits)
     waiting = lines(session, limits)
     found = _unlimited(session, [line for line in waiting if not line.places and not line.alone], sent)
     found += _limited(session, limits, [line for line in waiting if line.places or line.alone])

@@ -45,6 +45,8 @@ def expire(database: Database, keep: timedelta, isolation: Isolation) -> None:
 def collect(database: Database, store: BlobStore, isolation: Isolation) -> None:
     """Delete manifests without a version, packs without a manifest, and archives without a bundle, a day after their
     last use."""
+    while _release(database):
+        pass
     until: dict[str, float] = {}
 
     def find() -> list[Item]:
@@ -69,6 +71,11 @@ def collect(database: Database, store: BlobStore, isolation: Isolation) -> None:
             data_objects.forget(Unit(session), names)
 
     Pass(COLLECT, store, isolation, CLEANERS).run(find, remove, mark, BATCH)
+
+
+def _release(database: Database) -> bool:
+    with database.write_politely() as session:
+        return data_objects.release_unneeded(Unit(session), CHUNK)
 
 
 def adopt(database: Database, store: BlobStore, _isolation: Isolation) -> None:

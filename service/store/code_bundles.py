@@ -49,7 +49,7 @@ class CodeBundles:
     async def _store_checked(self, digest: str, path: Path, size: int, caller: Principal) -> tuple[CodeView, bool]:
         files = await DATA.run(_checked, path, digest)
         name = bundle_object(digest)
-        row = await self._rows(lambda unit: code_bundles.reserve(unit, name, size, self._limit))
+        row = await self._rows(lambda unit: code_bundles.reserve(unit, digest, size, caller.home, self._limit))
         await DATA.run(self._write, name, path, row)
         await self._rows(lambda unit: data_objects.seen(unit, [name]))
         return await self._rows(lambda unit: code_bundles.publish(unit, digest, files, row.number, caller))

@@ -1,4 +1,4 @@
-"""Limits on the number of concurrently held attempts, by queue and by label."""
+"""Limits on the number of concurrently held attempts, by queue, by label and by project."""
 
 from __future__ import annotations
 
@@ -25,20 +25,30 @@ class Place:
 
 @dataclass(frozen=True)
 class Limits:
-    """`queues`: limit by queue. `labels`: limit by `key:value`. `key:*` applies separately to each other value."""
+    """`queues`: limit by queue. `labels`: limit by `key:value`. `key:*` applies separately to each other value.
+
+    `projects`: limit by project, from the quotas in the database (service.usecases.project_quotas.with_quotas).
+    """
 
     queues: Mapping[str, int] = field(default_factory=dict)
     labels: Mapping[str, int] = field(default_factory=dict)
+    projects: Mapping[str, int] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Whether anything is limited."""
-        return bool(self.queues or self.labels)
+        return bool(self.queues or self.labels or self.projects)
 
-    def places(self, queue: str, labels: Mapping[str, str]) -> tuple[Place, ...]:
-        """The limits that apply to a job with this queue and these labels. Its attempt takes one place of each."""
+    def places(self, queue: str, labels: Mapping[str, str], project: str | None = None) -> tuple[Place, ...]:
+        """The limits that apply to a job with this queue, labels and project. Its attempt takes one place of each."""
         found = [Place("queue", queue, self.queues[queue])] if queue in self.queues else []
+        if project is not None and project in self.projects:
+            found.append(self.project(project))
         labelled = [self.label(key, value) for key, value in mapping(labels).items()]
         return (*found, *(place for place in labelled if place is not None))
+
+    def project(self, name: str) -> Place:
+        """The place of a project that has a limit."""
+        return Place("project", name, self.projects[name])
 
     def label(self, key: str, value: str) -> Place | None:
         """The place of one label. None if it has no limit."""

@@ -18,7 +18,7 @@ def curves(unit: Unit, job_ids: Sequence[str], metric: str, points: int) -> list
     An epoch without the metric has no point.
     """
     newest = select(Epoch.job_id, func.max(Epoch.epoch).label("epoch")).join(Job, Job.id == Epoch.job_id)
-    newest = newest.where(Epoch.job_id.in_(job_ids), Job.deleted_at.is_(None))
+    newest = newest.where(Epoch.job_id.in_(job_ids), Job.deleted_at.is_(None), *unit.own(Job.project))
     last = newest.group_by(Epoch.job_id).subquery()
     stride = (last.c.epoch + points - 1) // points
     query = epoch_rows.values_of(metric).join(last, last.c.job_id == Epoch.job_id)

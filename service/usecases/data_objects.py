@@ -15,6 +15,8 @@ the missing packs. No other pack of the push may be deleted before the manifest 
    after it set `doomed_at`. So two deletions of one name do not overlap, and no deletion runs after an upload.
 5. The manifest's transaction locks the rows of its packs and counts them as held. If a row is doomed or missing, the
    answer is `packs-missing`, and the client sends this pack again.
+
+Projects share the objects. `project_objects` has the objects that a project may read, because it has sent their bytes.
 """
 
 from __future__ import annotations
@@ -22,12 +24,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Select, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, func, or_, select, tuple_, update
+from sqlalchemy.orm import InstrumentedAttribute
 
 from baton.domain.data_manifest import DATA
 from service.db.base import IS_UNHELD
-from service.db.data_tables import DataObject, DataPart
+from service.db.data_tables import DataObject, DataPart, DataVersion
+from service.db.project_table import ProjectObject
 from service.db.unit_of_work import Unit
 from service.errors import BeingDeleted, NotFound
 
@@ -56,14 +61,48 @@ def _locked(condition: ColumnElement[bool]) -> Select[DataObject]:
     return query.with_for_update().execution_options(populate_existing=True)
 
 
-def use(unit: Unit, names: Collection[str]) -> dict[str, Known]:
-    """Those of the objects that have a row, by name. They are not deleted within the next GRACE - FRESH."""
-    query = _locked(DataObject.name.in_(names)).where(DataObject.doomed_at.is_(None))
+def use(unit: Unit, names: Collection[str], project: str) -> dict[str, Known]:
+    """Those of the objects that the project has, by name. They are not deleted within the next GRACE - FRESH.
+
+    Objects that only other projects have are left out, so that no answer tells that they exist: a project gets such an
+    object only by sending its bytes.
+    """
+    query = _locked(DataObject.name.in_(names)).where(DataObject.doomed_at.is_(None), _had_by(project))
     rows, now = list(unit.session.scalars(query)), unit.now()
     for row in rows:
         if row.used_at < now - FRESH:
             row.used_at = now
+    _used_by(unit, project, [row.number for row in rows])
     return {row.name: _known(unit, row) for row in rows}
+
+
+def _had_by(project: str) -> ColumnElement[bool]:
+    return exists().where(ProjectObject.project == project, ProjectObject.object == DataObject.number)
+
+
+def _needed_by(project: Any, number: InstrumentedAttribute[int]) -> ColumnElement[bool]:
+    """Whether a version of the project needs the object: as its manifest, or as a part of that."""
+    parts = exists().where(
+        DataPart.part == number, DataVersion.manifest == DataPart.whole, DataVersion.project == project
+    )
+    return exists().where(DataVersion.manifest == number, DataVersion.project == project) | parts
+
+
+def _used_by(unit: Unit, project: str, numbers: Collection[int]) -> None:
+    old = (ProjectObject.project == project, ProjectObject.object.in_(numbers))
+    query = update(ProjectObject).where(*old, ProjectObject.used_at < unit.now() - FRESH)
+    unit.session.execute(query.values(used_at=unit.now()), execution_options=_NO_SYNC)
+
+
+def sent(unit: Unit, number: int, project: str) -> None:
+    """Record that a project has sent the bytes of the object with this row number. Raises BeingDeleted."""
+    if unit.session.get(DataObject, number, with_for_update=True, populate_existing=True) is None:
+        raise BeingDeleted
+    row = unit.session.get(ProjectObject, (project, number))
+    if row is None:
+        unit.session.add(ProjectObject(project=project, object=number, used_at=unit.now()))
+    else:
+        row.used_at = unit.now()
 
 
 def reserve(unit: Unit, name: str, length: int) -> Known:
@@ -108,19 +147,42 @@ def hold(unit: Unit, whole: int, parts: Mapping[str, int]) -> list[str]:
     return []
 
 
-def size(unit: Unit, name: str) -> int:
-    """The size of an object in bytes. Raises NotFound."""
-    query = select(DataObject.size).where(DataObject.name == name, DataObject.doomed_at.is_(None))
+def size(unit: Unit, name: str, project: str) -> int:
+    """The size in bytes of an object that the project has. Raises NotFound."""
+    # The previous release does not record what a project has sent, but the project's versions name it.
+    here = _had_by(project) | _needed_by(project, DataObject.number)
+    query = select(DataObject.size).where(DataObject.name == name, DataObject.doomed_at.is_(None), here)
     found = unit.session.scalar(query)
     if found is None:
         raise NotFound(f"there is no {name}; `baton data list` lists what was pushed")
     return found
 
 
-def bytes_used(unit: Unit) -> int:
-    """The sum of the sizes of all manifests and packs."""
-    mine = DataObject.name.startswith(f"{DATA}/", autoescape=True)
-    return unit.session.scalar(select(func.coalesce(func.sum(DataObject.size), 0)).where(mine)) or 0
+def bytes_used(unit: Unit, project: str | None = None) -> int:
+    """The sum of the sizes of all manifests and packs, or of those that a project has."""
+    total = select(func.coalesce(func.sum(DataObject.size), 0))
+    if project is None:
+        return unit.session.scalar(total.where(DataObject.name.startswith(f"{DATA}/", autoescape=True))) or 0
+    mine = total.join(ProjectObject, ProjectObject.object == DataObject.number).where(ProjectObject.project == project)
+    return unit.session.scalar(mine) or 0
+
+
+def release_unneeded(unit: Unit, limit: int) -> bool:
+    """Take objects from projects of which no version needs them, a day after their last use.
+
+    Looks at up to `limit` rows of projects. Returns whether there may be more.
+    """
+    old = select(ProjectObject).where(ProjectObject.used_at < unit.now() - GRACE).order_by(ProjectObject.used_at)
+    rows = unit.session.scalars(old.limit(limit).with_for_update(skip_locked=True)).all()
+    keys = tuple_(ProjectObject.project, ProjectObject.object).in_([(row.project, row.object) for row in rows])
+    needed_by = _needed_by(ProjectObject.project, ProjectObject.object)
+    needed = set(unit.session.execute(select(ProjectObject.project, ProjectObject.object).where(keys, needed_by)))
+    for row in rows:
+        if (row.project, row.object) in needed:
+            row.used_at = unit.now()  # looked at again in a day
+        else:
+            unit.session.delete(row)
+    return len(rows) == limit
 
 
 def doom(unit: Unit, ready: ColumnElement[bool], limit: int) -> list[str]:

@@ -16,7 +16,7 @@ from baton.domain.states import (
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit
 from service.errors import Conflict
-from service.usecases import attempt_totals
+from service.usecases import attempt_totals, project_quotas
 from service.usecases.attempt_queue import queue_attempt
 from service.usecases.notifications import notify
 
@@ -52,7 +52,10 @@ def cancel(unit: Unit, job_id: str, actor: str) -> Job:
 
 
 def resume(unit: Unit, job_id: str, actor: str) -> Job:
-    """Resume a paused job, or withdraw a pause that is not yet carried out. Raises TransitionError or Conflict."""
+    """Resume a paused job, or withdraw a pause that is not yet carried out.
+
+    Raises TransitionError, Conflict, ProjectQuota.
+    """
     job = unit.lock_job(job_id)
     if job.desired == DesiredState.CANCEL and job.state != JobState.CANCELLED:
         raise Conflict("the job is being cancelled and cannot be resumed")
@@ -78,6 +81,7 @@ def _go_on(unit: Unit, job: Job, actor: str) -> None:
     want(unit, job, DesiredState.RUN)
     job.reason = job.message = None
     _end_pause(unit, job)
+    project_quotas.check_queued(unit, job.project)
     unit.event(job, "resumed", actor, "job resumed")
     queue_attempt(unit, job, after=0.0, actor=actor)
 

@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, Select, literal, select, tuple
 from baton.domain.states import ACTIVE_JOBS, TERMINAL_JOBS, DesiredState, JobState
 from service.db.base import IS_WANTED
 from service.db.tables import Job, JobLabel
+from service.db.unit_of_work import Unit
 
 Status = Literal[
     "queued", "running", "recovering", "pausing", "paused", "cancelling", "succeeded", "failed", "cancelled"
@@ -33,9 +34,10 @@ class JobFilter:
     limit: int = 50
 
 
-def page(wanted: JobFilter) -> Select[Job]:
-    """The jobs of the page, newest first, and one more if there are more."""
+def page(unit: Unit, wanted: JobFilter) -> Select[Job]:
+    """The jobs of the page that the caller may see, newest first, and one more if there are more."""
     query, order = _ordered(wanted)
+    query = query.where(*unit.own(Job.project))
     return query.order_by(*order).limit(wanted.limit + 1)
 
 

@@ -61,7 +61,7 @@ def counted(unit: Unit, selection: Selection, cursor: str | None = None) -> int:
     if selection.ids:
         return len(selection.ids) - int(cursor or 0)
     number = 0
-    for _, query in _queries(selection, cursor, COUNTED - number):
+    for _, query in _queries(unit, selection, cursor, COUNTED - number):
         rows = query.with_only_columns(Job.number).subquery()
         number += unit.session.scalar(select(func.count()).select_from(rows)) or 0
         if number > COUNTED:
@@ -71,7 +71,10 @@ def counted(unit: Unit, selection: Selection, cursor: str | None = None) -> int:
 
 def _by_ids(unit: Unit, ids: Sequence[str], first: int) -> list[Found]:
     rows = {
-        row.id: row for row in unit.session.execute(select(*_SHOWN).where(Job.id.in_(ids), Job.deleted_at.is_(None)))
+        row.id: row
+        for row in unit.session.execute(
+            select(*_SHOWN).where(Job.id.in_(ids), Job.deleted_at.is_(None), *unit.own(Job.project))
+        )
     }
     cursors = {job_id: str(first + k) for k, job_id in enumerate(ids, start=1)}
     return [
@@ -81,7 +84,7 @@ def _by_ids(unit: Unit, ids: Sequence[str], first: int) -> list[Found]:
 
 
 def _by_filter(unit: Unit, selection: Selection, cursor: str | None, limit: int) -> Iterator[Found]:
-    for place, query in _queries(selection, cursor, limit):
+    for place, query in _queries(unit, selection, cursor, limit):
         for row in unit.session.execute(query.with_only_columns(*_SHOWN)):
             yield _found(row, f"{place}.{row.number}")
 
@@ -90,7 +93,7 @@ def _found(row: Any, cursor: str) -> Found:
     return Found(row.id, row.name, shown_status(JobState(row.state), DesiredState(row.desired)), cursor)
 
 
-def _queries(selection: Selection, cursor: str | None, limit: int) -> Iterator[tuple[int, Select[Any]]]:
+def _queries(unit: Unit, selection: Selection, cursor: str | None, limit: int) -> Iterator[tuple[int, Select[Any]]]:
     """One query for each status, in a fixed order, newest jobs first. A cursor is `place of the status.job number`."""
     wanted: list[Status | None] = sorted(set(selection.statuses), key=STATUSES.index)
     start, _, number = (cursor or "0.").partition(".")
@@ -98,7 +101,7 @@ def _queries(selection: Selection, cursor: str | None, limit: int) -> Iterator[t
     for place, status in enumerate(wanted or [None]):
         if place >= int(start):
             below = number or None if place == int(start) else None
-            query = job_filters.page(JobFilter(status, first, below, limit))
+            query = job_filters.page(unit, JobFilter(status, first, below, limit))
             yield place, _narrowed(query, others, selection.name)
 
 

@@ -39,6 +39,7 @@ from service.db.tables import Attempt, Checkpoint, Job
 from service.db.types import db_now
 from service.db.unit_of_work import Unit, actor_of, plain
 from service.errors import Conflict, LimitReached, NotInstalled, PassedOver, WorkerTooOld
+from service.principal import WORKERS, Principal
 from service.usecases import attempt_totals, checkpoint_copies, max_runtime, origins, progress, store_troubles
 from service.usecases.attempt_limits import Limits
 from service.usecases.checkpoints import restart
@@ -67,7 +68,7 @@ class Terms:
     limits: Limits = field(default_factory=Limits)
 
 
-def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
+def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms, caller: Principal = WORKERS) -> Grant:
     """Give a queued attempt to one worker. A repeated claim gets the same grant.
 
     Raises:
@@ -76,9 +77,11 @@ def claim(unit: Unit, attempt_id: str, message: Claim, terms: Terms) -> Grant:
         WorkerTooOld: the worker does not understand the job's spec; a newer worker may.
         PassedOver: the job's last attempt ended on this worker for a reason that may not affect another worker.
         Conflict: the attempt cannot be claimed.
-        NotFound: the attempt does not exist.
+        Forbidden: the caller is bound to other queues.
+        NotFound: the attempt does not exist, or is in another project than the caller.
     """
     job, attempt = unit.lock_attempt(attempt_id)
+    caller.check_queues([job.queue])
     if attempt.claim_id == message.claim_id and attempt.state in HELD_ATTEMPTS:
         return _grant(unit, job, attempt, terms)
     now = unit.now()

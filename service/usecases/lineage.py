@@ -31,7 +31,7 @@ def sources(unit: Unit, jobs: Sequence[Job]) -> dict[str, JobSource]:
 def children(unit: Unit, job_id: str, cursor: str | None, limit: int) -> tuple[list[Job], str | None]:
     """A page of the jobs that were made from this one, newest first, and the next cursor. Raises NotFound."""
     job = unit.find_job(job_id)
-    query = select(Job).where(IS_DERIVED, Job.source_job == job.id, Job.deleted_at.is_(None))
+    query = select(Job).where(IS_DERIVED, Job.source_job == job.id, Job.deleted_at.is_(None), *unit.own(Job.project))
     if cursor is not None:
         query = query.where(Job.number < int(cursor))
     rows = list(unit.session.scalars(query.order_by(Job.number.desc()).limit(limit + 1)))

@@ -30,19 +30,32 @@ class Seen:
     has: list[str]
     spec_version: int
     rests_until: datetime | None
+    project: str | None
 
     def serves(self, job: Job) -> bool:
-        """Whether the worker takes attempts of the job's queue and has the required extensions."""
-        return job.queue in self.queues and not missing(names(job.needs), self.has)
+        """Whether the worker takes attempts of the job's queue and project and has the required extensions."""
+        return (
+            self.project in (None, job.project) and job.queue in self.queues and not missing(names(job.needs), self.has)
+        )
 
 
 def seen(unit: Unit, now: datetime, *conditions: ColumnElement[bool]) -> list[Seen]:
     """At most MOST_WORKERS workers for which the conditions hold, the one that was seen last first."""
-    columns = (Worker.name, _QUEUES.label("queues"), _EXTENSIONS.label("has"), Worker.spec_version, Worker.rests_until)
+    columns = (
+        Worker.name,
+        _QUEUES.label("queues"),
+        _EXTENSIONS.label("has"),
+        Worker.spec_version,
+        Worker.rests_until,
+        Worker.project,
+    )
     accepts = (Worker.last_seen_at > now - SEEN_WITHIN, Worker.ended_at.is_(None), Worker.refusal.is_(None))
     query = select(*columns).where(*accepts, *conditions).order_by(Worker.last_seen_at.desc()).limit(MOST_WORKERS)
     rows = unit.session.execute(query)
-    return [Seen(row.name, _names(row.queues), _names(row.has), row.spec_version, row.rests_until) for row in rows]
+    return [
+        Seen(row.name, _names(row.queues), _names(row.has), row.spec_version, row.rests_until, row.project)
+        for row in rows
+    ]
 
 
 def may_serve(job: Job) -> list[ColumnElement[bool]]:

@@ -42,6 +42,14 @@ class Origin:
         return "clone" if self.checkpoint is None else "from.job"
 
 
+def project_of(unit: Unit, origin: Origin) -> str:
+    """The project of the named job. Raises SpecError."""
+    try:
+        return unit.find_job(origin.job).project
+    except NotFound as error:
+        raise _refused(origin.field, str(error)) from None
+
+
 def changed_spec(unit: Unit, origin: Origin, overrides: Mapping[str, object], name: str | None) -> dict[str, Any]:
     """The spec of the named job with these changes, not yet validated. Raises SpecError."""
     try:

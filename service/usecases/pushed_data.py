@@ -7,7 +7,7 @@ from datetime import timedelta
 from difflib import get_close_matches
 from typing import Any
 
-from sqlalchemy import CompoundSelect, Select, delete, exists, literal, select, union, update
+from sqlalchemy import CompoundSelect, Select, delete, exists, literal, select, union_all, update
 
 from baton.domain.data_manifest import DataManifest
 from baton.domain.data_reference import DataReference
@@ -26,29 +26,33 @@ from service.usecases.pinned_data import FIELD, references
 VERSIONS_READ, JOBS_SHOWN, OLD_SHOWN = 1_000, 5, 3
 _REFERENCE = DataVersion.name + literal("@sha256:") + DataVersion.digest
 _OF_UNFINISHED = (JobData.job_number == Job.number, IS_PINNING)
+_SAME_PROJECT = Job.project == DataVersion.project
 # Two conditions and no `or` of them: PostgreSQL would read all of `job_data` for that.
 _UNPINNED = (
-    ~exists().where(Job.data == _REFERENCE, IS_PINNING),
-    ~exists().where(JobData.reference == _REFERENCE, *_OF_UNFINISHED),
+    ~exists().where(Job.data == _REFERENCE, _SAME_PROJECT, IS_PINNING),
+    ~exists().where(JobData.reference == _REFERENCE, _SAME_PROJECT, *_OF_UNFINISHED),
 )
 
 
 def publish(unit: Unit, name: str, manifest: DataManifest, number: int, caller: Principal) -> tuple[DataView, bool]:
-    """Make the manifest, whose object has this number, the newest version of the name.
+    """Make the manifest, whose object has this number, the newest version of the name in the caller's project.
 
     Return the version, and whether it is new. Raises BeingDeleted.
     """
+    wanted, project = DataReference(name), caller.home
     unit.lock_names([f"data {name}"])
     held = unit.session.get(DataObject, number, with_for_update=True, populate_existing=True)
     if held is None or held.doomed_at is not None:
         raise BeingDeleted
-    newest, now, digest = unit.session.scalar(_versions(name).limit(1)), unit.now(), manifest.digest
+    newest, now, digest = unit.session.scalar(_versions(wanted, project).limit(1)), unit.now(), manifest.digest
     if newest is not None and newest.digest == digest:
         newest.last_used_at = now
         return view(newest), False
-    again = delete(DataVersion).where(DataVersion.name == name, DataVersion.digest == digest)
+    same = (DataVersion.project == project, DataVersion.name == name, DataVersion.digest == digest)
+    again = delete(DataVersion).where(*same)
     new = not unit.session.scalars(again.returning(DataVersion.number)).all()
     row = DataVersion(
+        project=project,
         name=name,
         digest=digest,
         manifest=number,
@@ -66,33 +70,44 @@ def publish(unit: Unit, name: str, manifest: DataManifest, number: int, caller: 
     return view(row), new
 
 
-def page(unit: Unit, name: str | None, before: int | None, limit: int) -> DataPage:
-    """Versions of one name, or of all names, with numbers below `before`, newest first. Raises NotFound."""
-    query = _versions(name) if name else select(DataVersion).order_by(DataVersion.number.desc())
+def page(unit: Unit, before: int | None, limit: int) -> DataPage:
+    """The versions of the caller's project, or of all projects, with numbers below `before`, newest first."""
+    query = select(DataVersion).where(*unit.own(DataVersion.project)).order_by(DataVersion.number.desc())
+    return _page(unit, query, before, limit)
+
+
+def page_of(unit: Unit, name: str, project: str, before: int | None, limit: int) -> DataPage:
+    """The versions of one name, with numbers below `before`, newest first. Raises NotFound."""
+    wanted = DataReference(name)
+    found = _page(unit, _versions(wanted, project), before, limit)
+    if not found.items and before is None:
+        raise unknown(unit, wanted, project)
+    return found
+
+
+def _page(unit: Unit, query: Select[DataVersion], before: int | None, limit: int) -> DataPage:
     if before is not None:
         query = query.where(DataVersion.number < before)
     rows = list(unit.session.scalars(query.limit(limit + 1)))
-    if name and not rows and before is None:
-        raise unknown(unit, DataReference(name))
     more = len(rows) > limit
     cursor = str(rows[limit - 1].number) if more else None
     return DataPage(items=[view(row) for row in rows[:limit]], next_cursor=cursor)
 
 
-def find(unit: Unit, wanted: DataReference) -> DataVersion:
+def find(unit: Unit, wanted: DataReference, project: str) -> DataVersion:
     """A version, the newest if no digest is given. Raises NotFound."""
-    row = unit.session.scalar(_versions(*wanted).limit(1))
+    row = unit.session.scalar(_versions(wanted, project).limit(1))
     if row is None:
-        raise unknown(unit, wanted)
+        raise unknown(unit, wanted, project)
     return row
 
 
 def remove(unit: Unit, wanted: DataReference, caller: Principal) -> list[DataView]:
-    """Delete one version, or all versions of a name. Raises NotFound, DataInUse."""
+    """Delete one version, or all versions of a name, in the caller's project. Raises NotFound, DataInUse."""
     unit.lock_names([f"data {wanted.name}"])
-    rows = list(unit.session.scalars(_versions(*wanted).with_for_update()))
+    rows = list(unit.session.scalars(_versions(wanted, caller.home).with_for_update()))
     if not rows:
-        raise unknown(unit, wanted)
+        raise unknown(unit, wanted, caller.home)
     if users := _users(unit, rows):
         raise DataInUse(f"unfinished jobs need {wanted}: {', '.join(users)}; wait for them, or cancel them")
     for row in rows:
@@ -100,62 +115,66 @@ def remove(unit: Unit, wanted: DataReference, caller: Principal) -> list[DataVie
     return [view(row) for row in rows]
 
 
-def pin(unit: Unit, spec: AnySpec) -> AnySpec:
-    """The spec, with the digest of its data added. The data is kept until the job has ended. Raises SpecError."""
+def pin(unit: Unit, spec: AnySpec, project: str) -> AnySpec:
+    """The spec, with the digest of its data added, which must belong to this project.
+
+    The data is kept until the job has ended. Raises SpecError.
+    """
     if isinstance(spec, ProgramJobSpec):
         # In the order of names, as other submissions too: rows that are locked in different orders can deadlock.
         wanted = sorted(spec.data.items(), key=lambda one: one[1])
-        pinned = {name: _pinned(unit, f"data.{name}", reference) for name, reference in wanted}
+        pinned = {name: _pinned(unit, f"data.{name}", reference, project) for name, reference in wanted}
         return spec.model_copy(update={"data": {name: pinned[name] for name in spec.data}})
     if spec.dataset.data is None:
         return spec
-    data = _pinned(unit, FIELD, spec.dataset.data)
+    data = _pinned(unit, FIELD, spec.dataset.data, project)
     return spec.model_copy(update={"dataset": spec.dataset.model_copy(update={"data": data})})
 
 
-def _pinned(unit: Unit, field: str, reference: str) -> str:
+def _pinned(unit: Unit, field: str, reference: str, project: str) -> str:
     wanted = DataReference.parse(reference)
-    row = _used_now(unit, wanted)
+    row = _used_now(unit, wanted, project)
     if row is None:
-        raise SpecError([FieldError(field, str(unknown(unit, wanted)))])
+        raise SpecError([FieldError(field, str(unknown(unit, wanted, project)))])
     return str(DataReference(row.name, row.digest))
 
 
-def pin_again(unit: Unit, spec: Mapping[str, Any]) -> None:
+def pin_again(unit: Unit, spec: Mapping[str, Any], project: str) -> None:
     """Keep the data that a job pins, because the job is retried. Raises Conflict if the data was deleted."""
     for reference in sorted(references(spec).values()):
         wanted = DataReference.parse(reference)
-        if _used_now(unit, wanted) is None:
+        if _used_now(unit, wanted, project) is None:
             text = f"the job's data {wanted} was deleted, and the job cannot continue without it"
             raise Conflict(
                 f"{text}; push the same files again with `baton data push FOLDER --name {wanted.name}`, then retry"
             )
 
 
-def _used_now(unit: Unit, wanted: DataReference) -> DataVersion | None:
+def _used_now(unit: Unit, wanted: DataReference, project: str) -> DataVersion | None:
     """The version, locked and counted as used now. None if there is none."""
-    row = unit.session.scalar(_versions(*wanted).limit(1).with_for_update())
+    row = unit.session.scalar(_versions(wanted, project).limit(1).with_for_update())
     if row is not None:
         row.last_used_at = unit.now()
     return row
 
 
-def check(unit: Unit, spec: Mapping[str, Any]) -> None:
-    """Raise SpecError if data that a spec names does not exist. The spec is valid JSON data."""
+def check(unit: Unit, spec: Mapping[str, Any], project: str) -> None:
+    """Raise SpecError if data that a spec names does not exist in the project. The spec is valid JSON data."""
     for field, reference in references(spec).items():
         wanted = DataReference.parse(reference)
-        if unit.session.scalar(_versions(*wanted).limit(1)) is None:
-            raise SpecError([FieldError(field, str(unknown(unit, wanted)))])
+        if unit.session.scalar(_versions(wanted, project).limit(1)) is None:
+            raise SpecError([FieldError(field, str(unknown(unit, wanted, project)))])
 
 
 def touch_pinned(unit: Unit) -> None:
     """Set the last use of the versions that unfinished jobs need to now."""
     # By the index of unfinished jobs: SQLite would begin a join with all of `job_data`.
-    several = select(JobData.reference).where(JobData.job_number.in_(select(Job.number).where(IS_PINNING)))
-    wanted: CompoundSelect[Any] = union(select(Job.data).where(IS_PINNING), several)
-    used = [DataReference.parse(text) for text in unit.session.scalars(wanted) if text is not None]
-    for one in used:
-        this = (DataVersion.name == one.name, DataVersion.digest == one.digest)
+    project_of = select(Job.project).where(Job.number == JobData.job_number).scalar_subquery()
+    several = select(project_of, JobData.reference).where(JobData.job_number.in_(select(Job.number).where(IS_PINNING)))
+    wanted: CompoundSelect[Any] = union_all(select(Job.project, Job.data).where(IS_PINNING), several)
+    for project, text in set(map(tuple, unit.session.execute(wanted))):
+        one = DataReference.parse(text)
+        this = (DataVersion.project == project, DataVersion.name == one.name, DataVersion.digest == one.digest)
         unit.session.execute(update(DataVersion).where(*this).values(last_used_at=unit.now()))
 
 
@@ -172,19 +191,25 @@ def expire(unit: Unit, number: int, keep: timedelta, caller: Principal) -> None:
         _drop(unit, row, caller, f"deleted: not used for {keep.total_seconds() / 86_400:g} days (BATON_DATA_RETENTION)")
 
 
-def deletable(unit: Unit) -> list[DataView]:
-    """The versions to delete first: versions that no unfinished job needs, in the order of their last use."""
-    query = select(DataVersion).where(*_UNPINNED).order_by(DataVersion.last_used_at).limit(OLD_SHOWN)
+def deletable(unit: Unit, project: str) -> list[DataView]:
+    """The versions of a project to delete first: those that no unfinished job needs, in the order of their last use."""
+    query = (
+        select(DataVersion)
+        .where(DataVersion.project == project, *_UNPINNED)
+        .order_by(DataVersion.last_used_at)
+        .limit(OLD_SHOWN)
+    )
     return [view(row) for row in unit.session.scalars(query)]
 
 
-def unknown(unit: Unit, wanted: DataReference) -> NotFound:
-    """The error for data that does not exist, with the nearest name."""
-    newest = unit.session.scalar(_versions(wanted.name).limit(1))
+def unknown(unit: Unit, wanted: DataReference, project: str) -> NotFound:
+    """The error for data that does not exist in the project, with the nearest name."""
+    newest = unit.session.scalar(_versions(DataReference(wanted.name), project).limit(1))
     if newest is not None:
         text = f"{wanted.name} has no version sha256:{wanted.digest}; the newest is sha256:{newest.digest}"
         return NotFound(f"{text}; `baton data list {wanted.name}` lists all")
-    recent = select(DataVersion.name).order_by(DataVersion.number.desc()).limit(VERSIONS_READ)
+    recent = select(DataVersion.name).where(DataVersion.project == project).order_by(DataVersion.number.desc())
+    recent = recent.limit(VERSIONS_READ)
     near = get_close_matches(wanted.name, set(unit.session.scalars(recent)), 1)
     hint = f"did you mean {near[0]!r}? " if near else ""
     return NotFound(f"there is no pushed data {wanted.name!r}; {hint}`baton data list` lists all")
@@ -201,19 +226,22 @@ def view(row: DataVersion) -> DataView:
         created_at=row.created_at,
         created_by=row.created_by,
         last_used_at=row.last_used_at,
+        project=row.project,
     )
 
 
-def _versions(name: str, digest: str | None = None) -> Select[DataVersion]:
-    query = select(DataVersion).where(DataVersion.name == name).order_by(DataVersion.number.desc())
-    return query if digest is None else query.where(DataVersion.digest == digest)
+def _versions(wanted: DataReference, project: str) -> Select[DataVersion]:
+    query = select(DataVersion).where(DataVersion.project == project, DataVersion.name == wanted.name)
+    query = query.order_by(DataVersion.number.desc())
+    return query if wanted.digest is None else query.where(DataVersion.digest == wanted.digest)
 
 
 def _users(unit: Unit, rows: Sequence[DataVersion]) -> list[str]:
-    """Names of some unfinished jobs that need one of these versions."""
+    """Names of some unfinished jobs that need one of these versions of a project."""
     pinned = [str(DataReference(row.name, row.digest)) for row in rows]
-    classifiers = select(Job.number, Job.name).where(Job.data.in_(pinned), IS_PINNING)
-    programs = select(Job.number, Job.name).where(JobData.reference.in_(pinned), *_OF_UNFINISHED)
+    mine = Job.project.in_({row.project for row in rows})
+    classifiers = select(Job.number, Job.name).where(Job.data.in_(pinned), mine, IS_PINNING)
+    programs = select(Job.number, Job.name).where(JobData.reference.in_(pinned), mine, *_OF_UNFINISHED)
     found = {
         number: name
         for query in (classifiers, programs)

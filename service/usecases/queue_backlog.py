@@ -128,7 +128,7 @@ def of_line(line: Line) -> ColumnElement[bool]:
 
 
 def _line(head: Line, required: Requirements, limits: Limits) -> Line:
-    return replace(head, required=required, places=limits.places(head.queue, dict(required.labels)))
+    return replace(head, required=required, places=limits.places(head.queue, dict(required.labels), head.project))
 
 
 def _required(session: Session, limits: Limits, line: Line) -> Requirements | None:

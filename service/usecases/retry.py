@@ -7,7 +7,7 @@ from baton.domain.states import TERMINAL_JOBS, DesiredState, JobEvent, JobState,
 from service.db.tables import Job
 from service.db.unit_of_work import Unit
 from service.errors import Conflict
-from service.usecases import attempt_totals, checkpoint_copies, pushed_data
+from service.usecases import attempt_totals, checkpoint_copies, project_quotas, pushed_data
 from service.usecases.attempt_queue import queue_attempt
 from service.usecases.job_control import want
 
@@ -20,10 +20,12 @@ def retry(unit: Unit, job_id: str, actor: str) -> Job:
     Raises:
         NotFound: there is no such job.
         Conflict: the job has not ended, it succeeded, or its pushed data was deleted.
+        ProjectQuota: too many jobs of the project are queued.
     """
     job = unit.lock_job(job_id)
     _check(job)
-    pushed_data.pin_again(unit, mapping(job.spec))
+    pushed_data.pin_again(unit, mapping(job.spec), job.project)
+    project_quotas.check_queued(unit, job.project)
     _begin_again(unit, job)
     newest = next(iter(unit.good_checkpoints(job.id)), None)
     start = f"at step {newest.global_step}" if newest else "from the beginning, because it has no checkpoint"

@@ -15,6 +15,7 @@ from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Job, JobLabel
 from service.db.unit_of_work import Unit
 from service.usecases.attempt_limits import Limits, Place
+from service.usecases.project_quotas import with_quota, with_quotas
 from service.usecases.queue_backlog import Entry, Line, entries, lines
 
 PAGE = 50
@@ -49,6 +50,7 @@ def startable(
     Yields no more attempts than there are free places under the limits. Each attempt takes its places from the later
     attempts for the same kind of worker.
     """
+    limits = with_quotas(session, limits)
     return in_order(session, limits, lines(session, limits, queues), wants)
 
 
@@ -115,6 +117,10 @@ def occupied(session: Session, limits: Limits) -> Counter[Place]:
             place = limits.label(key, value)
             if place is not None:
                 taken[place] += number
+    if limits.projects:
+        of = select(Attempt.project, func.count()).where(*held, Attempt.project.in_([*limits.projects]))
+        for project, number in session.execute(of.group_by(Attempt.project)):
+            taken[limits.project(project)] = number
     return taken
 
 
@@ -123,7 +129,8 @@ def full(unit: Unit, limits: Limits, job: Job) -> Place | None:
 
     Call this while only the job's row is locked. All claims then lock in the same order, so they cannot deadlock.
     """
-    places = limits.places(job.queue, job.labels)
+    limits = with_quota(unit.session, limits, job.project)
+    places = limits.places(job.queue, job.labels, job.project)
     if not places:
         return None
     unit.lock_names(str(place) for place in places)

@@ -23,7 +23,7 @@ from service.db.tables import IdempotencyKey, Job, JobData, JobLabel, Stage
 from service.db.unit_of_work import Unit, new_id
 from service.errors import KeyReused
 from service.principal import Principal
-from service.usecases import attempt_totals, checkpoint_copies, code_bundles, origins, pushed_data
+from service.usecases import attempt_totals, checkpoint_copies, code_bundles, origins, project_quotas, pushed_data
 from service.usecases.attempt_queue import queue_attempt
 from service.usecases.origins import Origin
 from service.usecases.programs import check_programs
@@ -65,7 +65,8 @@ def submit_once(
 
     Raises:
         KeyReused: the key was used with another body before.
-        Forbidden: the job is a program, and the caller may not start programs.
+        Forbidden: the job is a program, and the caller may not start programs; or the caller is bound to other queues.
+        ProjectQuota: too many jobs of the project are queued.
         SpecError: the data or the job that the submission names is unknown, or cannot be used.
     """
 
@@ -80,6 +81,7 @@ def submit_once(
     if (before := known()) is not None:
         return before, False
     wanted = make()
+    caller.check_queues([wanted.spec.queue])
     if isinstance(wanted.spec, ProgramJobSpec):
         check_programs(caller)
     try:
@@ -100,11 +102,11 @@ def submit_once(
 def submitted_before(unit: Unit, caller: Principal, key: str, digest: str) -> Job | None:
     """The job that this caller submitted with the key, if any.
 
-    Raises KeyReused for another body, or if the job was deleted. A key that an older service stored counts for every
-    caller, because it has no principal.
+    Raises KeyReused for another body, or if the job was deleted. A key that an older service stored has no principal:
+    it counts for every caller of the default project, in which all its jobs are.
     """
-    of_caller = IdempotencyKey.principal.in_([caller.key, ""])
-    query = select(IdempotencyKey).where(IdempotencyKey.key == key, of_caller)
+    principals = [caller.keys_of, ""] if caller.home == DEFAULT else [caller.keys_of]
+    query = select(IdempotencyKey).where(IdempotencyKey.key == key, IdempotencyKey.principal.in_(principals))
     row = unit.session.scalar(query.order_by(IdempotencyKey.principal.desc()).limit(1))
     if row is None:
         return None
@@ -119,12 +121,17 @@ def submitted_before(unit: Unit, caller: Principal, key: str, digest: str) -> Jo
 def submit(unit: Unit, spec: AnySpec, caller: Principal, origin: Origin | None = None) -> Job:
     """Insert a job with its labels and queue its first attempt. A classifier gets its stages, a program its data.
 
-    `origin`: the job that it is made from. Raises SpecError if its data or code is unknown, or `origin` cannot be used.
+    `origin`: the job that it is made from. Its project is that of the caller; the job of an administrator without one
+    is in the project of `origin`, or in the default project.
+
+    Raises SpecError if its data or code is unknown, or `origin` cannot be used, and ProjectQuota.
     """
-    now, spec = unit.now(), pushed_data.pin(unit, spec)
-    code_bundles.pin(unit, spec)
-    job = _job(spec, caller, now)
+    project = caller.home if caller.project or origin is None else origins.project_of(unit, origin)
+    now, spec = unit.now(), pushed_data.pin(unit, spec, project)
+    code_bundles.pin(unit, spec, project)
+    job = _job(spec, caller, project, now)
     copies = [] if origin is None else origins.derive(unit, job, spec, origin)
+    project_quotas.check_queued(unit, project)  # after all other locks, as in a retry
     unit.session.add(job)
     unit.session.flush()
     if copies:
@@ -151,11 +158,13 @@ def _made_from(job: Job) -> str:
 
 def remember(unit: Unit, caller: Principal, key: str, digest: str, job: Job) -> None:
     """Store the caller's key. Its primary key makes the second of two concurrent submissions fail."""
-    unit.session.add(IdempotencyKey(principal=caller.key, key=key, body=digest, job_id=job.id, created_at=unit.now()))
+    unit.session.add(
+        IdempotencyKey(principal=caller.keys_of, key=key, body=digest, job_id=job.id, created_at=unit.now())
+    )
     unit.session.flush()
 
 
-def _job(spec: AnySpec, caller: Principal, now: datetime) -> Job:
+def _job(spec: AnySpec, caller: Principal, project: str, now: datetime) -> Job:
     code = spec.program.code if isinstance(spec, ProgramJobSpec) else None
     return Job(
         id=new_id(),
@@ -182,7 +191,7 @@ def _job(spec: AnySpec, caller: Principal, now: datetime) -> Job:
         metrics={},
         results={},
         created_at=now,
-        project=caller.project or DEFAULT,
+        project=project,
         owner=caller.name,
     )
 

@@ -177,7 +177,7 @@ def _progress(job: Job) -> ProgressView | None:
 
 def list_jobs(unit: Unit, wanted: JobFilter, limits: Limits, beats: HeartbeatTimes) -> JobPage:
     """A page of jobs, newest first."""
-    jobs = list(unit.session.scalars(job_filters.page(wanted)))
+    jobs = list(unit.session.scalars(job_filters.page(unit, wanted)))
     page = jobs[: wanted.limit]
     more = len(jobs) > wanted.limit
     return JobPage(items=job_views(unit, page, limits, beats), next_cursor=str(page[-1].number) if more else None)

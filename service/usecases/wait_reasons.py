@@ -13,6 +13,7 @@ from service.db.unit_of_work import Unit
 from service.usecases import checkpoint_copies
 from service.usecases.attempt_limits import Limits
 from service.usecases.live_workers import Seen, seen
+from service.usecases.project_quotas import with_quotas
 from service.usecases.startable_attempts import occupied
 from service.usecases.worker_avoidance import PASSES
 from service.usecases.worker_versions import those_that_gave_up
@@ -27,12 +28,13 @@ def waits(
     queued = [(job, attempts[job.id][-1]) for job in jobs if _is_queued(job, attempts[job.id])]
     if not queued:
         return {}
+    limits = with_quotas(unit.session, limits)
     taken, workers = occupied(unit.session, limits), seen(unit, now)
     copies = checkpoint_copies.waits(unit, [job for job, _ in queued])
     gave_up = those_that_gave_up(unit, [job.id for job, _ in queued if job.attempts > 1])
     found = {}
     for job, attempt in queued:
-        full = next((p for p in limits.places(job.queue, job.labels) if taken[p] >= p.most), None)
+        full = next((p for p in limits.places(job.queue, job.labels, job.project) if taken[p] >= p.most), None)
         # An attempt that was dispatched before is not in a backoff: the worker that took its message could not run it.
         if job.id in copies:
             found[job.id] = copies[job.id]

@@ -13,6 +13,7 @@ from service.db.base import IS_LIVE
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit
 from service.usecases.attempt_limits import Limits, Place
+from service.usecases.project_quotas import with_quotas
 from service.usecases.queue_backlog import Line, count, lines
 from service.usecases.startable_attempts import occupied, room
 
@@ -23,7 +24,9 @@ MOST = 10_000
 def demand(unit: Unit, queue: str, limits: Limits, *, extensions: Collection[str], workers: str) -> QueueView:
     """The demand of a queue for workers with these extensions, whose names begin with `workers`."""
     session = unit.session
-    fit = [line for line in lines(session, limits, [queue]) if line.required.met_by(extensions)]
+    limits = with_quotas(session, limits)
+    own = (line for line in lines(session, limits, [queue]) if unit.sees(line.project))
+    fit = [line for line in own if line.required.met_by(extensions)]
     counted = [(line, count(session, line, room(line.places, Counter(), MOST))) for line in fit]
     waiting = sum(number for _, number in may_start(counted, occupied(session, limits)))
     held = _held(unit, queue, workers)
@@ -42,5 +45,5 @@ def may_start(counted: Iterable[tuple[Line, int]], taken: Counter[Place]) -> lis
 
 def _held(unit: Unit, queue: str, workers: str) -> int:
     query = select(func.count()).select_from(Attempt).join(Job)
-    where = (IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS), Job.queue == queue)
-    return unit.session.scalar(query.where(*where, Attempt.worker.startswith(workers, autoescape=True))) or 0
+    query = query.where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS), Job.queue == queue, *unit.own(Job.project))
+    return unit.session.scalar(query.where(Attempt.worker.startswith(workers, autoescape=True))) or 0

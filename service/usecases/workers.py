@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from baton.domain.extensions import PACKAGE_KINDS, extension, names_of
@@ -51,7 +51,7 @@ def saw(unit: Unit, info: WorkerInfo, *, busy: bool, now: datetime) -> Worker:
     row.busy, row.last_seen_at, row.extensions = busy, now, list(info.extensions)
     row.store_id, trouble = (info.store.id, info.store.problem) if info.store else (None, None)
     row.refusal = info.problem or trouble
-    row.protocol, row.spec_version = info.protocol, info.spec_version
+    row.protocol, row.spec_version, row.project = info.protocol, info.spec_version, unit.project
     return row
 
 
@@ -81,9 +81,9 @@ def gave_back(unit: Unit, name: str | None) -> None:
 
 
 def extensions(unit: Unit) -> dict[str, list[str]]:
-    """By installed extension: the names of the workers that have it and were seen within a day."""
+    """By installed extension: the names of the workers that have it, serve the project and were seen within a day."""
     rows = unit.session.execute(
-        select(Worker.name, Worker.extensions).where(Worker.last_seen_at > unit.now() - FORGET_AFTER)
+        select(Worker.name, Worker.extensions).where(Worker.last_seen_at > unit.now() - FORGET_AFTER, *_seen_by(unit))
     )
     found: dict[str, list[str]] = {}
     for name, installed in rows:
@@ -113,6 +113,7 @@ class _Held(NamedTuple):
 def list_workers(unit: Unit, lost_after: float) -> list[WorkerView]:
     """Workers seen within a day, by name. Then the workers that ended within the last hour, latest first.
 
+    For the caller of a project: those that serve it, and of what they train only jobs of the project.
     A worker is `lost` if it was silent for `lost_after` seconds and did not report its end.
     """
     now = unit.now()
@@ -120,16 +121,20 @@ def list_workers(unit: Unit, lost_after: float) -> list[WorkerView]:
     shown = or_(Worker.ended_at.is_(None), Worker.ended_at > now - ENDED_SHOWN)
     held, lost_before = _held(unit), now - timedelta(seconds=lost_after)
     # Sort in Python. For ORDER BY, SQLite would use the index of the key and read all workers that ever existed.
-    rows = sorted(unit.session.scalars(select(Worker).where(seen, shown)), key=lambda row: row.name)
+    rows = sorted(unit.session.scalars(select(Worker).where(seen, shown, *_seen_by(unit))), key=lambda row: row.name)
     found = [_view(row, held.get(row.name), lost_before, now) for row in rows]
     ended = [one for one in found if one.ended_at is not None]
     ended.sort(key=lambda one: one.ended_at or now, reverse=True)
     return [one for one in found if one.ended_at is None] + ended
 
 
+def _seen_by(unit: Unit) -> tuple[ColumnElement[bool], ...]:
+    return () if unit.project is None else (or_(Worker.project.is_(None), Worker.project == unit.project),)
+
+
 def _held(unit: Unit) -> dict[str | None, _Held]:
     query = select(Attempt.worker, Attempt.job_id, Job.name, Attempt.number).join(Job, Job.id == Attempt.job_id)
-    query = query.where(Job.deleted_at.is_(None))
+    query = query.where(Job.deleted_at.is_(None), *unit.own(Job.project))
     rows = unit.session.execute(query.where(IS_LIVE, Attempt.state.in_(HELD_ATTEMPTS)))
     return {row.worker: _Held(row.job_id, row.name, row.number) for row in rows}
 

@@ -62,6 +62,8 @@ BEGIN
   FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
     EXECUTE format('DELETE FROM %I', one);
   END LOOP;
+  -- The migrations make this row.
+  INSERT INTO projects (name, created_at, created_by) VALUES ('default', clock_timestamp(), 'user');
   FOR one IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP
     EXECUTE format('ALTER SEQUENCE %I RESTART', one);
   END LOOP;

@@ -113,4 +113,4 @@ def connect() -> Client:
 
 def client_for(connection: Connection) -> Client:
     """A client with few retries, so that a person waits only some seconds for an error."""
-    return Client(connection.url, connection.token, patience=RetryPolicy(tries=4))
+    return Client(connection.url, connection.token, patience=RetryPolicy(tries=4), project=connection.project)

@@ -11,6 +11,7 @@ from baton.cli.app import USAGE, Group, Json, app, connect, console, fail, say
 from baton.cli.render import as_json, table
 from baton.cli.times import ago
 from baton.domain.durations import parse_duration
+from baton.domain.projects import DEFAULT
 from baton.domain.tokens import MEANINGS, Scope, TokenView
 
 PREFIX = "baton_"
@@ -24,17 +25,27 @@ def create(
     name: Annotated[str, typer.Argument(help="Name of the token in the logs.")],
     scope: Annotated[list[Scope], typer.Option("--scope", help=f"May be repeated. {SCOPES}.")],
     expires: Annotated[str | None, typer.Option(metavar="T", help="Such as 30d or 12h; default: no expiry.")] = None,
+    project: Annotated[
+        str | None, typer.Option("--project", metavar="P", help="The project that it belongs to; default: `default`.")
+    ] = None,
+    queue: Annotated[
+        list[str] | None,
+        typer.Option("--queue", metavar="Q", help="The only queue that it may use; may be repeated. Default: all."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Create a token. Its secret is printed once, to standard output."""
     seconds = _seconds(expires)
     with connect() as client:
-        made = client.create_token(name, [one.value for one in scope], expires_seconds=seconds)
+        scopes = [one.value for one in scope]
+        made = client.create_token(name, scopes, expires_seconds=seconds, project=project, queues=queue or None)
     if json:
         print(as_json(made))
         return
     ends = f"until {made.expires_at.astimezone():%Y-%m-%d %H:%M}" if made.expires_at else "until it is revoked"
-    say(f"token {made.id} ({made.name}) may {', '.join(made.scopes)} {ends}; keep it, it is not shown again:")
+    where = f" in the project {made.project}" if made.project != DEFAULT else ""
+    where += f" in the queues {', '.join(made.queues)}" if made.queues else ""
+    say(f"token {made.id} ({made.name}) may {', '.join(made.scopes)}{where} {ends}; keep it, it is not shown again:")
     print(made.token)
 
 
@@ -56,10 +67,18 @@ def list_tokens(
     if json:
         print(as_json(found))
         return
-    made = table("id", "name", "scopes", "state", "age", "used", right=("age", "used"), wrap="scopes")
+    several = any(one.project != DEFAULT for one in found)
+    columns = ("id", "name", *(("project",) if several else ()), "scopes", "state", "age", "used")
+    made = table(*columns, right=("age", "used"), wrap="scopes")
     for one in found:
-        made.add_row(one.id, one.name, " ".join(one.scopes), _state(one), ago(one.created_at), ago(one.last_used_at))
+        project = ("*" if Scope.ADMIN in one.scopes else one.project,) if several else ()
+        times = ago(one.created_at), ago(one.last_used_at)
+        made.add_row(one.id, one.name, *project, " ".join([*one.scopes, *_queues(one)]), _state(one), *times)
     console().print(made)
+
+
+def _queues(one: TokenView) -> list[str]:
+    return [f"queue:{queue}" for queue in one.queues or ()]
 
 
 def _state(one: TokenView) -> str:

@@ -22,6 +22,7 @@ from baton.client.download import download
 from baton.client.errors import Unreachable
 from baton.client.job import Job
 from baton.client.notifications import NotificationCalls
+from baton.client.projects import ProjectCalls
 from baton.client.series import SeriesCalls
 from baton.client.streams import LogPart, Outage, follow_events, follow_log, read_log
 from baton.client.submissions import SubmissionCalls
@@ -51,12 +52,21 @@ _M = TypeVar("_M", bound=BaseModel)
 
 
 class Client(
-    TokenCalls, NotificationCalls, DataCalls, CodeCalls, SubmissionCalls, DeletionCalls, ChangeCalls, SeriesCalls
+    TokenCalls,
+    ProjectCalls,
+    NotificationCalls,
+    DataCalls,
+    CodeCalls,
+    SubmissionCalls,
+    DeletionCalls,
+    ChangeCalls,
+    SeriesCalls,
 ):
     """The client of a Baton service. Its jobs have methods too, such as `job.wait()`.
 
     `url`: of the service. `token`: sent with each request. `patience`: how failed requests are retried. `timeout`:
-    seconds without an answer.
+    seconds without an answer. `project`: the project in which an administrator acts: it sees only this project, and
+    what it makes belongs to it.
 
     Raises `ConfigurationError` if the URL is invalid. All calls raise `Unreachable` if the service does not answer, and
     `ApiError` if it refuses the request.
@@ -69,8 +79,16 @@ class Client(
     True
     """
 
-    def __init__(self, url: str, token: str, *, patience: RetryPolicy | None = None, timeout: float = TIMEOUT) -> None:
-        super().__init__(Transport(url, token, patience, timeout))
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        patience: RetryPolicy | None = None,
+        timeout: float = TIMEOUT,
+        project: str | None = None,
+    ) -> None:
+        super().__init__(Transport(url, token, patience, timeout, project=project))
         self.url = self._transport.url
 
     def __enter__(self) -> Self:

@@ -15,27 +15,33 @@ CONNECTION_FILE = "connection.json"
 
 
 class Connection(BaseModel):
-    """URL and token of a service. `source`: where they were found, as text for users."""
+    """URL and token of a service. `source`: where they were found, as text for users.
+
+    `project`: the project in which an administrator acts; None: all.
+    """
 
     url: str
     token: str
     source: str = ""
+    project: str | None = None
 
 
 def find_connection(environment: Mapping[str, str] = os.environ, data: Path = DEFAULT_DATA) -> Connection:
     """The connection from BATON_URL and BATON_TOKEN. A variable that is not set is replaced by the value
-    in the data directory of `baton up`.
+    in the data directory of `baton up`. `BATON_PROJECT`: the project in which an administrator acts.
 
     Raises:
         ConfigurationError: URL or token is not known.
     """
     url, token = environment.get("BATON_URL"), environment.get("BATON_TOKEN")
+    project = environment.get("BATON_PROJECT") or None
     if url and token:
-        return Connection(url=url, token=token, source="BATON_URL")
+        return Connection(url=url, token=token, source="BATON_URL", project=project)
     running = read_connection(data)
     if running is None or (url and url.rstrip("/") != running.url):
         raise ConfigurationError(_advice(url, data))
-    return Connection(url=running.url, token=token or running.token, source=str(data / CONNECTION_FILE))
+    source = str(data / CONNECTION_FILE)
+    return Connection(url=running.url, token=token or running.token, source=source, project=project)
 
 
 def _advice(url: str | None, data: Path) -> str:

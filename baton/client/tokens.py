@@ -37,9 +37,24 @@ class TokenCalls:
         """A link that signs a browser in as this client. Valid once, for 15 minutes. `path`: relative to the URL."""
         return LinkView.model_validate_json(self._transport.request("POST", "/v1/session/links").content)
 
-    def create_token(self, name: str, scopes: Iterable[str], *, expires_seconds: float | None = None) -> TokenCreated:
-        """Creates a token. Only this answer contains its secret. `expires_seconds` None: the token does not expire."""
-        body = {"name": name, "scopes": list(scopes), "expires_seconds": expires_seconds}
+    def create_token(
+        self,
+        name: str,
+        scopes: Iterable[str],
+        *,
+        expires_seconds: float | None = None,
+        project: str | None = None,
+        queues: Iterable[str] | None = None,
+    ) -> TokenCreated:
+        """Creates a token. Only this answer contains its secret. `expires_seconds` None: the token does not expire.
+
+        `project`: the project that it belongs to; None: the default project, or that of this client. `queues`: the only
+        queues into which it may submit, or that it may serve; None: all.
+        """
+        body: dict[str, object] = {"name": name, "scopes": list(scopes), "expires_seconds": expires_seconds}
+        # Left out if they are not given: an older service does not know them.
+        body |= {} if project is None else {"project": project}
+        body |= {} if queues is None else {"queues": list(queues)}
         return TokenCreated.model_validate_json(self._transport.request("POST", "/v1/tokens", json=body).content)
 
     def tokens(self) -> Iterator[TokenView]:

@@ -50,7 +50,9 @@ class Transport:
         patience: RetryPolicy | None = None,
         timeout: float = 30.0,
         sleep: Callable[[float], None] = time.sleep,
+        project: str | None = None,
     ) -> None:
+        """`project`: the project in which an administrator acts; None: all."""
         try:
             self.url = http_url(url).rstrip("/")
         except ValueError as error:
@@ -59,7 +61,11 @@ class Transport:
         self._sleep = sleep
         self.http = httpx.Client(
             base_url=self.url,
-            headers={"Authorization": f"Bearer {token}", "User-Agent": "baton-client"},
+            headers={
+                "Authorization": f"Bearer {token}",
+                "User-Agent": "baton-client",
+                **({"Baton-Project": project} if project else {}),
+            },
             timeout=httpx.Timeout(timeout, connect=5.0),
             follow_redirects=True,
         )

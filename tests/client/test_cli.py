@@ -13,7 +13,7 @@ def test_help_names_every_promised_command(baton: Baton) -> None:
     text = baton("--help").stdout
     promised = "up serve worker demo submit list status watch pause resume cancel retry history events logs artifacts"
     promised += " clone plans plan doctor fetch report evaluate token audit dashboard workers notify delete prune"
-    promised += " label edit"
+    promised += " label edit projects project"
     assert [name for name in promised.split() if f" {name} " not in text] == []
 
 

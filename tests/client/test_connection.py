@@ -23,3 +23,4 @@ def test_a_stack_of_a_folder_above_is_named_and_not_used(tmp_path: Path, monkeyp
         find_connection({})
     monkeypatch.chdir(tmp_path)
     assert find_connection({}).url == found.url
+    assert find_connection({"BATON_PROJECT": "vision"}).project == "vision"

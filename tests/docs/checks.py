@@ -29,6 +29,7 @@ OTHERS = {
     "BATON_DATA": "baton/program/local.py",
     "BATON_DRILL": "baton/program/drill/plan.py",
     "BATON_PARAMS": "baton/program/local.py",
+    "BATON_PROJECT": "baton/client/connection.py",
     "BATON_PROGRAM_SECRET": "baton/program/protocol.py",
     "BATON_PROGRAM_SOCKET": "baton/program/protocol.py",
     "BATON_RUN_DIR": "baton/program/local.py",

@@ -15,8 +15,10 @@ from sqlalchemy import Connection
 from service.db.tables import Base
 from tests.service.helpers import Api
 
-FEW = {"leaders", "probes", "replicas", "signing_keys", "stores"}
-"""Tables with one row for each replica, key or store. The row of a replica is deleted within a day after its end."""
+FEW = {"leaders", "probes", "projects", "replicas", "signing_keys", "stores"}
+"""Tables with one row for each replica, project, key or store.
+
+The row of a replica is deleted within a day after its end."""
 
 COUNTED = "SELECT pass_failures.step, count(*)"
 """The query for the metrics counts the current failures, and the table holds only those."""

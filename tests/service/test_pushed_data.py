@@ -18,7 +18,7 @@ def test_a_push_sends_what_is_missing_and_a_second_one_nothing(api: Api) -> None
     view = push.push(api)
     assert {**view, "created_at": "", "last_used_at": ""} == {
         "name": "photos", "digest": push.digest, "kind": "folder", "files": 2, "bytes": 6, "created_at": "",
-        "created_by": "user", "last_used_at": "",
+        "created_by": "user", "last_used_at": "", "project": "default",
     }  # fmt: skip
     assert push.missing(api) == []
     assert push.publish(api).status_code == 200

@@ -36,6 +36,7 @@ ANYTHING = {
     "attempt_id": NOBODY,
     "token_id": "0" * 12,
     "name": "x",
+    "project": "x",
     "number": "1",
     "sha256": "0" * 64,
     "digest": "0" * 64,

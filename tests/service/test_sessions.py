@@ -147,6 +147,8 @@ def test_who_shows_a_token_learns_what_it_may(api: Api) -> None:
         "scopes": ["read", "submit", "data", "programs", "work", "admin"],
         "expires_at": None,
         "csrf": None,
+        "project": None,
+        "queues": None,
     }
     assert api.http.delete("/v1/session").status_code == 204
     assert api.http.get("/v1/jobs").status_code == 200

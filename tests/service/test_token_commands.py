@@ -1,4 +1,4 @@
-"""`baton token`, `baton audit` and the SDK calls behind them, against the real service."""
+"""`baton token`, `baton project`, `baton audit` and the SDK calls behind them, against the real service."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from baton.cli import app
+from baton.cli import projects as project_commands
 from baton.cli import tokens as token_commands
 from baton.client.client import Client
 from baton.client.errors import ApiError
@@ -30,7 +31,8 @@ def sdk(api: Api, token: str = TOKEN) -> Client:
 @pytest.fixture
 def baton(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Baton]:
     monkeypatch.setenv("COLUMNS", "80")
-    monkeypatch.setattr(token_commands, "connect", lambda: sdk(api))
+    for commands in (token_commands, project_commands):
+        monkeypatch.setattr(commands, "connect", lambda: sdk(api))
     yield lambda *arguments: CliRunner().invoke(app, arguments)
 
 
@@ -100,3 +102,35 @@ def test_the_sdk_reads_every_page(api: Api, monkeypatch: pytest.MonkeyPatch) -> 
     ids = [made.create_token(f"t{k}", ["read"], expires_seconds=60).id for k in range(5)]
     assert [one.id for one in made.tokens()] == ids[::-1]
     assert [one.subject for one in made.audit()] == ids[::-1]
+
+
+def test_a_project_is_made_changed_listed_and_deleted(api: Api, baton: Baton) -> None:
+    made = baton("project", "set", "vision", "--max-attempts", "4", "--max-data", "1.5GB")
+    assert made.stdout.strip() == "project vision: at most 4 attempts at once, at most 1,500,000,000 bytes of data"
+    changed = baton("project", "set", "vision", "--max-attempts", "none", "--max-queued", "100", "--json")
+    quotas = json.loads(changed.stdout)["quotas"]
+    assert quotas == {
+        "max_attempts": None, "max_queued": 100, "max_data_bytes": 1_500_000_000, "max_code_bytes": None
+    }  # fmt: skip
+    rows = [line.split() for line in baton("projects").stdout.splitlines() if "vision" in line or "default" in line]
+    assert rows == [
+        ["default", "0", "0", "0", "B", "0", "B"],
+        ["vision", "0", "0", "of", "100", "0", "B", "of", "1.5", "GB", "0", "B"],
+    ]
+    for wrong in (("--max-data", "3 apples"), ("--max-queued", "1.5")):
+        assert baton("project", "set", "vision", *wrong).exit_code == 2
+    token = baton("token", "create", "ci", "--scope", "submit", "--project", "vision", "--queue", "night")
+    assert "may submit in the project vision in the queues night until" in token.stderr
+    assert "vision" in baton("token", "list").stdout
+    with pytest.raises(ApiError, match="revoke its tokens"):
+        sdk(api).delete_project("vision")
+    client = sdk(api, token.stdout.strip())
+    assert (client.whoami().project, client.whoami().queues) == ("vision", ("night",))
+    sdk(api).revoke_token(next(iter(sdk(api).tokens())).id)
+    assert baton("project", "delete", "vision").exit_code == 0
+    assert [one.name for one in sdk(api).projects()] == ["default"]
+
+
+def test_a_single_user_sees_nothing_of_projects(baton: Baton) -> None:
+    made = baton("token", "create", "ci", "--scope", "submit")
+    assert "project" not in made.stderr + baton("token", "list").stdout

@@ -17,6 +17,7 @@ are in seconds. Queues, `--poll` and `--once` of a worker are options: [command 
 COMMAND_LINE = (
     ("BATON_URL", "that of `baton up` in this folder", "address of the service"),
     ("BATON_TOKEN", "that of `baton up` in this folder", "the token to send"),
+    ("BATON_PROJECT", "all", "the [project](../how-to/teams.md) in which an administrator acts"),
 )
 OF_OTHERS = (
     ("GOOGLE_APPLICATION_CREDENTIALS", "Google's library", "a key file, if the machine has no service account"),

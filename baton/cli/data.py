@@ -15,6 +15,7 @@ from baton.cli.render import as_json, table
 from baton.cli.times import ago
 from baton.client.client import Client
 from baton.domain.data_reference import DataReference
+from baton.domain.projects import DEFAULT
 from baton.system.caches import megabytes
 
 SHORT = 12
@@ -65,9 +66,12 @@ def list_data(
     if json:
         print(as_json(found))
         return
-    made = table("name", "digest", "files", "size", "age", "used", "by", right=("files", "size", "age", "used"))
+    several = any(one.project != DEFAULT for one in found)
+    columns = ("name", "digest", "files", "size", "age", "used", "by")
+    made = table(*(("project",) if several else ()), *columns, right=("files", "size", "age", "used"))
     for one in found:
         made.add_row(
+            *((one.project,) if several else ()),
             one.name,
             one.digest[:SHORT],
             f"{one.files:,}",

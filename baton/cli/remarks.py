@@ -1,4 +1,4 @@
-"""What `baton status` shows about a job besides its training: its origin, labels, notes and protection."""
+"""What `baton status` shows about a job besides its training: project, origin, labels, notes and protection."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from rich.text import Text
 
 from baton.domain.lineage import JobSource
+from baton.domain.projects import DEFAULT
 from baton.domain.views import JobView
 
 LINES, CHARACTERS = 5, 400
@@ -15,6 +16,8 @@ LINES, CHARACTERS = 5, 400
 
 def remarks(job: JobView) -> Iterable[tuple[str, Text]]:
     """The rows with their labels. Nothing for a job without any of these."""
+    if job.project != DEFAULT:
+        yield "project", Text(job.project + (f", submitted by {job.owner}" if job.owner else ""))
     if job.source:
         yield "made from", Text(_origin(job.source))
     if job.labels:

@@ -25,6 +25,8 @@ sizes are in bytes, durations in seconds.
 Answers are JSON. Errors are `application/problem+json` (RFC 9457) with `code`, `detail` and `errors`. A `code` never
 changes its meaning, `detail` is text for people, and `errors` names fields. A request body has at most 1 MiB.
 `POST /v1/jobs` also accepts YAML (`Content-Type: application/yaml`). With an `Idempotency-Key` a client can repeat it.
+What belongs to another [project](../how-to/teams.md) than the token is 404. With the header `Baton-Project: NAME` an
+administrator acts in one project.
 
 ## Fields of a job's status
 

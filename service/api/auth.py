@@ -21,6 +21,7 @@ from service.api.context import Services
 from service.api.request_limits import BODY, SHARE, Group, Sharer, large_body
 from service.api.tunnel_port import check_tunnel
 from service.authn.authenticator import Authenticator, Credential
+from service.authn.project_access import HEADER, NAMES
 from service.authn.secrets import csrf_of
 from service.errors import Forbidden, ForeignPage, Unauthorized
 from service.lanes import LEASES, Lane, lane_of
@@ -28,9 +29,6 @@ from service.principal import ATTEMPT, HeldAttempt, Principal
 from service.settings import Settings
 
 COOKIE, CSRF_HEADER = "baton_session", "Baton-CSRF"
-PROJECT_HEADER = "Baton-Project"
-"""With it an administrator acts in one project: it sees only this project, and what it makes belongs to it."""
-
 WORKER_HEADER = "Baton-Worker"
 WORKER_NAME = re.compile(r"[\x21-\x7e]{1,200}")
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -134,10 +132,10 @@ class GuardedRoute(APIRoute):
             log_context.bind(job=request.path_params.get("job_id"), attempt_id=request.path_params.get("attempt_id"))
             if self.needs.asked_for(request.app.state.services.settings):
                 request.state.principal = await admitted(request, self.needs, self.lane)
-                if not self.needs.checks_project:
-                    await check_project(request)
                 check_tunnel(request.scope, request.state.principal)
                 request.scope[SHARE].take(self.needs.sharer(request.state.principal, request))
+                if not self.needs.checks_project:
+                    await check_project(request, request.state.principal)
             else:
                 check_tunnel(request.scope, None)
             if self.large is None:
@@ -159,7 +157,7 @@ def _declared(path: str, dependencies: Sequence[Dependency]) -> Needs:
 async def admitted(request: Request, needs: Needs, lane: Lane | None = None) -> Principal:
     """The caller, if it has the required scope. `lane`: the lane in which the token is looked up; None: default pool.
 
-    Raises Unauthorized, Forbidden, TooManyFailures.
+    Raises Unauthorized, Forbidden, InvalidRequest, TooManyFailures.
     """
     shown = credential_of(request)
     if shown is None:
@@ -178,19 +176,17 @@ async def admitted(request: Request, needs: Needs, lane: Lane | None = None) -> 
 
 
 async def _within_project(request: Request, principal: Principal) -> Principal:
-    """The caller, limited to the project that the request names. Raises NotFound, Forbidden."""
-    project = request.headers.get(PROJECT_HEADER)
+    """The caller, limited to the project that the request names. Raises InvalidRequest, Forbidden."""
+    project = request.headers.get(HEADER)
     if project is None:
         return principal
     return await run_in_threadpool(_services_of(request).access.narrowed, principal, project)
 
 
-async def check_project(request: Request) -> None:
+async def check_project(request: Request, principal: Principal) -> None:
     """Check that the job or attempt in the path belongs to the caller's project. Raises NotFound."""
-    if request.state.principal.project is not None and (
-        "job_id" in request.path_params or "attempt_id" in request.path_params
-    ):
-        await run_in_threadpool(_services_of(request).access.check, request.state.principal, request.path_params)
+    if principal.project is not None and not NAMES.isdisjoint(request.path_params):
+        await run_in_threadpool(_services_of(request).access.check, principal, request.path_params)
 
 
 def _services_of(request: Request) -> Services:

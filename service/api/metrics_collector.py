@@ -19,7 +19,7 @@ from service.db.unit_of_work import Unit
 from service.errors import Forbidden
 from service.metrics.database_numbers import Rows, read
 from service.principal import Principal
-from service.usecases import projects
+from service.usecases import project_quotas
 
 KEPT_SECONDS = 5.0
 """Numbers from the database are cached for this time, regardless of the number of scrapes."""
@@ -68,7 +68,7 @@ class Scrape(Collector):
         if caller is None or caller.project is None:
             return
         with suppress(SQLAlchemyError), self._services.database.read() as session:
-            self._several = projects.several(Unit(session))
+            self._several = project_quotas.several(Unit(session))
         if self._several:
             text = (
                 f"the metrics count all projects, and the token {caller.name} belongs to the project {caller.project}"

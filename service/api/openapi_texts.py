@@ -14,6 +14,10 @@ Send a token as `Authorization: Bearer TOKEN`. Each operation names the scope it
 `application/problem+json` (RFC 9457): `code` never changes its meaning, and `errors` names the invalid fields. Times
 are ISO 8601 in UTC, durations are in seconds, sizes in bytes. Later versions may add fields to answers, and values to
 sets such as `status` and `reason`. Clients should ignore unknown fields and show unknown values.
+
+A token belongs to a project, and sees only its jobs, data and code: what belongs to another project is 404. A token
+with the scope `admin` sees all. With the header `Baton-Project: NAME` on any call, it sees only this project, and
+what it makes belongs to it.
 """.strip()
 TAGS = {
     "jobs": "Submit, list, change, pause, resume, cancel, retry and delete jobs.",

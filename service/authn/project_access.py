@@ -17,10 +17,16 @@ from service.db.engine import Database
 from service.db.project_table import Project
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import known_form, no_attempt, no_job
-from service.errors import Forbidden, NotFound
+from service.errors import Forbidden, InvalidRequest
 from service.principal import Principal
 
+HEADER = "Baton-Project"
+"""With it an administrator acts in one project: it sees only this project, and what it makes belongs to it."""
+
 KEPT = 20_000
+NAMES = frozenset({"job_id", "attempt_id"})
+"""The parameters of paths that name something of a project."""
+
 _OF_JOB: Select[Any] = select(Job.project)
 # By the job: the previous release queues attempts without their project.
 _OF_ATTEMPT: Select[Any] = select(Job.project).join(Attempt, Attempt.job_id == Job.id)
@@ -48,7 +54,7 @@ class ProjectAccess:
                 raise no_attempt(attempt_id)
 
     def narrowed(self, caller: Principal, project: str) -> Principal:
-        """The caller as it acts in one project: an administrator may choose any. Raises NotFound, Forbidden."""
+        """The caller as it acts in one project: an administrator may choose any. Raises InvalidRequest, Forbidden."""
         if caller.project is not None:
             if project != caller.project:
                 text = f"the token {caller.name} belongs to the project {caller.project}: leave out the header"
@@ -57,7 +63,7 @@ class ProjectAccess:
         with self._database.peek() as connection:
             found = connection.scalar(select(Project.name).where(Project.name == project))
         if found is None:
-            raise NotFound(f"there is no project {project[:64]!r}; `baton projects` lists them")
+            raise InvalidRequest(f"{HEADER}: there is no project {project[:64]!r}; `baton projects` lists them")
         return caller.within(found)
 
     def _project(self, name: str, query: Select[Any]) -> str | None:

@@ -150,17 +150,17 @@ class PushedData:
 
     def _full(self, project: str, what: str, limit: int, name: str, of: str | None) -> str:
         with self._database.read() as session:
-            old = pushed_data.deletable(Unit(session), project)
+            unit = Unit(session)
+            old, several = pushed_data.deletable(unit, project), project_quotas.several(unit)
+        # With several projects, the total of the service would tell what others have.
+        used = "all" if of is None and several else f"{self._meters[of].total:,}"
         listed = "; ".join(
             f"baton data delete {DataReference(one.name, one.digest)} "
             f"({one.bytes:,} bytes, last used {one.last_used_at:%Y-%m-%d})"
             for one in old
         )
         hint = f"delete what you no longer need: {listed}" if listed else "unfinished jobs need all of it"
-        return (
-            f"{what} uses {self._meters[of].total:,} of {limit:,} bytes ({name}): {hint}. The space of deleted data is "
-            "free within a day"
-        )
+        return f"{what} uses {used} of {limit:,} bytes ({name}): {hint}. The space of deleted data is free within a day"
 
     def _write_pack(self, name: str, content: memoryview) -> None:
         try:

@@ -52,7 +52,9 @@ def reserve(unit: Unit, digest: str, size: int, project: str, limit: int) -> Kno
 def _check_bytes(unit: Unit, size: int, project: str, limit: int) -> None:
     hint = "delete ended jobs with programs, or raise the limit. A bundle that no job names is deleted a day after its "
     if limit and (used := _bytes_used(unit) + size) > limit:
-        raise CodeQuota(f"code bundles would use {used:,} of {limit:,} bytes (BATON_CODE_BYTES): {hint}last use")
+        # With several projects, the number would tell what others have.
+        what = "more than" if project_quotas.several(unit) else f"{used:,} of"
+        raise CodeQuota(f"code bundles would use {what} {limit:,} bytes (BATON_CODE_BYTES): {hint}last use")
     quota = project_quotas.code_limit(unit, project)
     if quota is not None and (used := bytes_of(unit, project) + size) > quota:
         what = f"code bundles of the project {project} would use {used:,} of {quota:,} bytes (quota max_code_bytes)"

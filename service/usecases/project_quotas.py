@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
+from baton.domain.projects import DEFAULT
 from baton.domain.states import AttemptState
 from service.db.base import IS_LIVE
 from service.db.project_table import Project
@@ -14,6 +15,11 @@ from service.db.tables import Attempt
 from service.db.unit_of_work import Unit
 from service.errors import ProjectQuota
 from service.usecases.attempt_limits import Limits
+
+
+def several(unit: Unit) -> bool:
+    """Whether there is any project besides the default project."""
+    return unit.session.scalar(select(exists().where(Project.name != DEFAULT))) or False
 
 
 def with_quotas(session: Session, limits: Limits) -> Limits:

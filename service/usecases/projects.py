@@ -32,11 +32,6 @@ def check(unit: Unit, name: str) -> None:
         raise unknown(name)
 
 
-def several(unit: Unit) -> bool:
-    """Whether there is any project besides the default project."""
-    return unit.session.scalar(select(exists().where(Project.name != DEFAULT))) or False
-
-
 def views(unit: Unit) -> list[ProjectView]:
     """The projects that the caller may see, by name."""
     rows = unit.session.scalars(select(Project).where(*unit.own(Project.name)).order_by(Project.name))

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError
 
 from baton.domain.code_bundle import bundle_digest
 from baton.domain.lenient_reading import mapping
+from baton.domain.projects import DEFAULT
 from baton.domain.spec import AnySpec, JobSpec, ProgramJobSpec, dump_spec, spec_version
 from baton.domain.states import DesiredState, JobState
 from service.db import audit
@@ -101,11 +102,11 @@ def submit_once(
 def submitted_before(unit: Unit, caller: Principal, key: str, digest: str) -> Job | None:
     """The job that this caller submitted with the key, if any.
 
-    Raises KeyReused for another body, or if the job was deleted. A key that an older service stored counts for every
-    caller, because it has no principal.
+    Raises KeyReused for another body, or if the job was deleted. A key that an older service stored has no principal:
+    it counts for every caller of the default project, in which all its jobs are.
     """
-    of_caller = IdempotencyKey.principal.in_([caller.keys_of, ""])
-    query = select(IdempotencyKey).where(IdempotencyKey.key == key, of_caller)
+    principals = [caller.keys_of, ""] if caller.home == DEFAULT else [caller.keys_of]
+    query = select(IdempotencyKey).where(IdempotencyKey.key == key, IdempotencyKey.principal.in_(principals))
     row = unit.session.scalar(query.order_by(IdempotencyKey.principal.desc()).limit(1))
     if row is None:
         return None

@@ -34,11 +34,15 @@ def test_list_as_json_and_by_status(baton: Baton, fake: FakeService) -> None:
 
 
 def test_status_shows_what_its_owner_noted_and_how_an_ended_job_goes_on(baton: Baton, fake: FakeService) -> None:
-    fake.jobs["j1"] = job("j1", labels={"team": "red", "of": "x"}, notes="one\ntwo", protected=True, retries=2)
+    fake.jobs["j1"] = job("j1")
+    assert "project" not in baton("status", "j1").stdout
+    remarks = {"labels": {"team": "red", "of": "x"}, "notes": "one\ntwo", "protected": True}
+    fake.jobs["j1"] = job("j1", **remarks, retries=2, project="vision", owner="ada")
     text = baton("status", "j1").stdout
     rows = {line[:11].strip(): line[11:].strip() for line in text.splitlines()}
     assert (rows["labels"], rows["notes"], rows[""]) == ("team=red, of=x", "one", "two")
     assert (rows["protected"], rows["attempts"].endswith(", 2 retries")) == ("retention keeps this job", True)
+    assert rows["project"] == "vision, submitted by ada"
     assert "baton retry" not in text
     fake.jobs["j1"] = job("j1", notes="word " * 1000, status="failed", reason="bad_data")
     text = baton("status", "j1").stdout

@@ -250,8 +250,10 @@ def test_the_contract_tells_of_every_error(api: Api) -> None:
             assert "500" in codes, path
             if path.startswith("/v1"):
                 assert {"401", "403", "422", "429", "503"} <= codes, path
-            # The request itself creates what these paths name: a queue, a pack, a manifest, an object, code.
-            made = "{queue}" in path or (method == "put" and re.search("/(packs|manifests|objects|code)/", path))
+            # The request itself creates what these paths name: a queue, a pack, a manifest, an object, code, a project.
+            made = "{queue}" in path or (
+                method == "put" and re.search("/(packs|manifests|objects|code|projects)/", path)
+            )
             if "{" in path and not made:
                 assert "404" in codes, path
             if "requestBody" in operation:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
-from service.db.tables import Attempt
+from service.db.tables import Attempt, IdempotencyKey
 from tests.service.helpers import ON_BOTH, Api, WorkerHand, assert_problem, spec, worker_info
 from tests.service.pushes import Push, put, sha256
 from tests.service.two_projects import member
@@ -243,6 +243,31 @@ def test_a_token_is_bound_to_queues(api: Api, scope: str) -> None:
         assert next_of(bound, "night") == api.attempt(night["id"])["id"]
         assert claim(api, night, bound).status_code == 200
     assert "bound to the queues night, not to the queue default" in problem["detail"]
+
+
+def test_a_key_of_an_older_service_counts_in_the_default_project_alone(api: Api) -> None:
+    """An older service stores a key without its principal."""
+    us, headers = project(api), {"Idempotency-Key": "old"}
+    job = api.http.post("/v1/jobs", json=spec(), headers=headers).json()["id"]
+    with api.services.database.write() as session:
+        session.execute(update(IdempotencyKey).values(principal=""))
+    again = member(api, "default", "submit").http.post("/v1/jobs", json=spec(), headers=headers)
+    assert (again.status_code, again.json()["id"]) == (200, job)
+    ours = us.http.post("/v1/jobs", json=spec(), headers=headers)
+    assert (ours.status_code, ours.json()["project"]) == (201, "vision")
+
+
+def test_the_space_that_others_use_is_not_told(start: Callable[..., Api]) -> None:
+    api = start(data_bytes=300, code_bytes=3_000)
+    us, content = project(api), bundle({"train.py": b"print(1)"})
+    Push({"a/1.png": bytes(100)}).push(api)
+    assert api.http.put(f"/v1/code/{sha256(content)}", content=content).status_code == 201
+    other = bundle({"other.py": bytes(2_000)})
+    assert (
+        "uses all of 300 bytes" in assert_problem(put(us, sha256(bytes(250)), bytes(250)), 507, "data-quota")["detail"]
+    )
+    problem = assert_problem(us.http.put(f"/v1/code/{sha256(other)}", content=other), 507, "code-quota")
+    assert "would use more than 3,000 bytes" in problem["detail"]
 
 
 def test_a_key_of_one_token_is_free_for_another(api: Api) -> None:

@@ -17,6 +17,7 @@ export function head({ job }, may, refresh) {
       ${badge(job.status)}
       <span class="id" title=${job.id}>${job.id.slice(0, 8)}</span>
       ${job.protected ? html`<span class="role" title="Retention does not delete this job">protected</span>` : nothing}
+      ${job.project && job.project !== "default" ? html`<span class="role" title=${`Project, submitted by ${job.owner ?? "an unknown token"}`}>${job.project}</span>` : nothing}
       <span class="labels">${labels(job.labels)}</span>
       <div class="actions">${may("submit") ? buttons(job, may, refresh) : nothing}</div>
     </div>

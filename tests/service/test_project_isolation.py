@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.service.helpers import Api, assert_problem, bearer, spec, worker_info
+from tests.service.helpers import ON_BOTH, Api, assert_problem, bearer, spec, worker_info
 from tests.service.two_projects import OURS, THEIRS, Things, claimed, furnish, leaks, member
 
 MISSING = {
@@ -130,6 +130,7 @@ def plain(answer: httpx.Response, values: dict[str, str]) -> tuple[int, str]:
     return answer.status_code, text
 
 
+@ON_BOTH
 def test_no_route_gives_anything_of_another_project(theirs: Things, us: Api) -> None:
     before, sent = theirs.api.job(theirs.hand.job_id), bodies(theirs)
     for route, kind in KINDS.items():

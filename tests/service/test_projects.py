@@ -140,6 +140,7 @@ def test_a_job_that_lost_its_worker_is_queued_beyond_the_quota(api: Api) -> None
     assert us.http.get("/v1/projects/vision").json()["use"]["queued"] == 2
 
 
+@ON_BOTH
 def test_pushed_data_has_a_quota(api: Api, moved: MovedClock) -> None:
     us, push = project(api, max_data_bytes=500), Push({"a/1.png": bytes(100)})
     push.push(us)

@@ -35,12 +35,6 @@ def check(unit: Unit, name: str) -> None:
         raise unknown(name)
 
 
-<<<<<<< ours
-def several(unit: Unit) -> bool:
-    """Whether there is any project besides the default project."""
-    return unit.session.scalar(select(exists().where(Project.name != DEFAULT))) or False
-
-
 def page(unit: Unit, sort: Sort, cursor: str | None, limit: int) -> Listing[ProjectView]:
     """A page of the projects that the caller may see. Raises BadParameter."""
     keys: dict[str, tuple[Callable[[ProjectView], tuple[Any, ...]], tuple[type, ...]]] = {
@@ -52,8 +46,6 @@ def page(unit: Unit, sort: Sort, cursor: str | None, limit: int) -> Listing[Proj
     return Listing(items=found.rows, next_cursor=found.next_cursor)
 
 
-=======
->>>>>>> theirs
 def views(unit: Unit) -> list[ProjectView]:
     """The projects that the caller may see, by name."""
     rows = unit.session.scalars(select(Project).where(*unit.own(Project.name)).order_by(Project.name))

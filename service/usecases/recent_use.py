@@ -61,12 +61,14 @@ def add(unit: Unit, project: str, begun: datetime, ended: datetime, devices: int
 def of_projects(unit: Unit, projects: Collection[str]) -> dict[str, float]:
     """The recent device time of these projects in seconds, with that of their held attempts, which count in advance.
 
-    Reads one row for each project and each of its held attempts.
+    Reads one row for each of the projects, and one for each held attempt.
     """
     now, session, found = unit.now(), unit.session, dict.fromkeys(projects, 0.0)
     for row in session.scalars(select(RecentUse).where(RecentUse.project.in_(projects))):
         found[row.project] += decayed(row.seconds, (now - row.at).total_seconds())
+    # Without a condition on the project: SQLite would use its index, and read the queued attempts of the projects too.
     held = select(Attempt.project, Attempt.claimed_at, Attempt.gpus).where(IS_LIVE, Attempt.state.in_([*HELD_ATTEMPTS]))
-    for project, begun, gpus in session.execute(held.where(Attempt.project.in_(projects))):
-        found[project] += max(1, gpus or 0) * (weight(begun or now, now, now) + AHEAD)
+    for project, begun, gpus in session.execute(held):
+        if project in found:
+            found[project] += max(1, gpus or 0) * (weight(begun or now, now, now) + AHEAD)
     return found

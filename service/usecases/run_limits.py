@@ -78,7 +78,7 @@ def first(unit: Unit, job: Job, attempt: Attempt | None = None) -> Limit | None:
     `attempt`: the one that a worker holds, or that has just ended.
     """
     limits = mapping(mapping(job.spec).get("limits"))
-    if not _has_limit(limits):
+    if not limits.get("max_runtime") and not limits.get("budget"):
         return None
     is_live = attempt is not None and attempt.finished_at is None
     held = attempt_totals.of_job(unit, job, live=is_live).held - attempt_totals.before_retry(job).held
@@ -168,10 +168,6 @@ def _limits(limits: dict[str, Any], used: Used, rates: Rates) -> Iterator[Limit]
 def _until(rest: int, rate: int) -> float:
     """Seconds until `rest` is used up. What is used up already stays so; what nothing is used of lasts for ever."""
     return rest / rate if rate else (math.inf if rest > 0 else 0.0)
-
-
-def _has_limit(limits: dict[str, Any]) -> bool:
-    return any(_positive(limits.get(name)) for name in ("max_runtime",)) or bool(limits.get("budget"))
 
 
 def _positive(value: object) -> float:

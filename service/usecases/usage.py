@@ -66,10 +66,9 @@ def live(unit: Unit, project: str | None, now: datetime) -> Iterator[Usage]:
     """What the held attempts have used until now, as rows that are not stored. `project`: None: of all projects."""
     query = select(Job, Attempt).join(Attempt, Attempt.job_id == Job.id)
     query = query.where(IS_LIVE, Attempt.state.in_([*HELD_ATTEMPTS])).options(goodput.WITHOUT_ENDING)
-    if project is not None:
-        query = query.where(Attempt.project == project)
     for job, attempt in unit.session.execute(query):
-        yield from rows(job, attempt, now)
+        if project is None or job.project == project:
+            yield from rows(job, attempt, now)
 
 
 def rows(job: Job, attempt: Attempt, ended: datetime) -> list[Usage]:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from heapq import heappop, heappush
 
 import pytest
 
+from service.db.tables import RecentUse
 from service.reconciler.dispatch_window import SHARED_WINDOW
+from tests.service.backlog import counted, plant
 from tests.service.clock import MovedClock
 from tests.service.dispatched import listed
-from tests.service.helpers import ON_BOTH, Api, WorkerHand, worker_info
+from tests.service.helpers import ON_BOTH, ON_SQLITE, Api, WorkerHand, worker_info
 from tests.service.of_projects import submitted
 from tests.support.redis import RedisServer
 
@@ -147,3 +150,40 @@ def test_the_queue_shows_the_order_and_why_a_job_waits(api: Api) -> None:
     assert [one["job_id"] for one in api.http.get("/v1/queue?queue=other").json()["items"]] == [closed]
     few = api.http.get("/v1/queue?limit=2").json()
     assert ([one["job_id"] for one in few["items"]], few["more"]) == (order[:2], True)
+
+
+@ON_SQLITE
+def test_a_long_backlog_of_one_project_costs_nothing_more(api: Api) -> None:
+    submitted(api, "second", 3)
+    (like,) = submitted(api, "first")
+    found = []
+    for count in (200, 1000):
+        plant(api, like, count)
+        for _ in range(3):
+            api.conduct()
+        engines = (api.services.database.engine, api.services.leases.engine, api.services.reconciler._database.engine)
+        with counted(*engines) as polled:
+            attempt = offered(api)
+        api.services.offers.take_back(str(attempt))
+        with counted(*engines) as sent:
+            for step in api.services.reconciler.sending:
+                step.run(forced=True)
+        with counted(*engines) as shown:
+            assert len(api.http.get("/v1/queue?limit=20").json()["items"]) == 20
+        found.append((polled, sent, shown))
+    for few, many in zip(*found, strict=True):
+        assert many.rows <= few.rows + 5
+        assert many.steps <= 1.2 * few.steps + 10
+
+
+@ON_BOTH
+def test_attempts_of_a_project_that_end_together_all_count(api: Api, clock: MovedClock) -> None:
+    hands = [api.claim(job, f"w{number}") for number, job in enumerate(submitted(api, "first", 12))]
+    clock.forward(HOUR)
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda hand: hand.finish("succeeded").status_code, hands))
+    assert answers == [200] * 12
+    with api.services.database.read() as session:
+        used = session.get_one(RecentUse, "first").seconds
+    assert used == pytest.approx(12 * HOUR, rel=0.02)
+    assert api.http.get("/v1/usage?until=2100-01-01&since=2000-01-01").json()["total"]["hours"] == 12

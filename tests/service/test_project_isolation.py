@@ -9,12 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-<<<<<<< ours
 from service.reconciler.list_upkeep import number_events
-from tests.service.helpers import Api, assert_problem, bearer, spec, worker_info
-=======
 from tests.service.helpers import ON_BOTH, Api, assert_problem, bearer, spec, worker_info
->>>>>>> theirs
 from tests.service.two_projects import OURS, THEIRS, Things, claimed, furnish, leaks, member
 
 MISSING = {

@@ -135,3 +135,10 @@ def test_a_job_on_pushed_data_needs_a_newer_worker_and_no_other_job_does() -> No
     assert spec_version(plain) == 1
     assert "data" not in dump_spec(plain)["dataset"]
     assert spec_version(parse_spec({**rest, "dataset": {"name": "image-folder", "data": "photos"}})) == 4
+
+
+def test_a_job_with_a_budget_needs_a_newer_worker_and_no_other_limit_does() -> None:
+    rest = {"name": "x", "network": {"name": "network-2"}, "dataset": {"name": "digits"}, "stages": [{"epochs": 1}]}
+    used = [{"max_runtime": "1h"}, {"budget": {"gpu_hours": 2}}, {"budget": {"money": 2.5}}]
+    assert [spec_version(parse_spec({**rest, "limits": limits})) for limits in used] == [3, 6, 6]
+    assert "budget" not in dump_spec(parse_spec({**rest, "limits": used[0]}))["limits"]

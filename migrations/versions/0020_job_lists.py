@@ -16,13 +16,13 @@ branch_labels = None
 depends_on = None
 
 NUMBER = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-ENDED = "finished_at IS NOT NULL"
+ENDED, SHOWN = "finished_at IS NOT NULL", "deleted_at IS NULL"
 UNLISTED = "metrics_listed IS NULL OR metrics_listed = 1 AND finished_at IS NOT NULL"
 INDEXES = (
-    ("ix_jobs_name_number", "jobs", ["name", "number"], None),
-    ("ix_jobs_queue_number", "jobs", ["queue", "number"], None),
-    ("ix_jobs_owner_number", "jobs", ["owner", "number"], None),
-    ("ix_jobs_created", "jobs", ["created_at", "number"], None),
+    ("ix_jobs_name_number", "jobs", ["name", "number"], SHOWN),
+    ("ix_jobs_queue_number", "jobs", ["queue", "number"], SHOWN),
+    ("ix_jobs_owner_number", "jobs", ["owner", "number"], SHOWN),
+    ("ix_jobs_created", "jobs", ["created_at", "number"], SHOWN),
     ("ix_jobs_ended_number", "jobs", ["finished_at", "number"], ENDED),
     ("ix_jobs_unlisted", "jobs", ["number"], UNLISTED),
     ("ix_events_unfed", "events", ["at", "job_id", "sequence"], "feed = 0"),

@@ -40,6 +40,7 @@ from service.db.base import (
     FED,
     LIVE,
     PINNING,
+    SHOWN,
     SPENT,
     TOO_OLD,
     UNCOUNTED,
@@ -104,10 +105,11 @@ class Job(Base):
         Index("ix_jobs_source", "source_job", "number", sqlite_where=DERIVED, postgresql_where=DERIVED),
         Index("ix_jobs_ended", "finished_at", sqlite_where=ENDED, postgresql_where=ENDED),
         Index("ix_jobs_ended_number", "finished_at", "number", sqlite_where=ENDED, postgresql_where=ENDED),
-        Index("ix_jobs_created", "created_at", "number"),
-        Index("ix_jobs_name_number", in_bytes(column("name")), "number"),
-        Index("ix_jobs_queue_number", "queue", "number"),
-        Index("ix_jobs_owner_number", "owner", "number"),
+        # Partial, so that only lists use them. SQLite would take the second for the held attempts of a queue.
+        Index("ix_jobs_created", "created_at", "number", sqlite_where=SHOWN, postgresql_where=SHOWN),
+        Index("ix_jobs_name_number", in_bytes(column("name")), "number", sqlite_where=SHOWN, postgresql_where=SHOWN),
+        Index("ix_jobs_queue_number", "queue", "number", sqlite_where=SHOWN, postgresql_where=SHOWN),
+        Index("ix_jobs_owner_number", "owner", "number", sqlite_where=SHOWN, postgresql_where=SHOWN),
         Index("ix_jobs_unlisted", "number", sqlite_where=UNLISTED, postgresql_where=UNLISTED),
         {"sqlite_autoincrement": True},
     )

@@ -16,7 +16,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from baton.domain.states import ACTIVE_JOBS, TERMINAL_JOBS, DesiredState, JobState
 from service.db.aliases import shared_alias
-from service.db.base import IS_ENDED, IS_WANTED
+from service.db.base import IS_ENDED, IS_SHOWN, IS_WANTED
 from service.db.tables import Job, JobLabel, JobMetric
 from service.db.types import in_bytes
 from service.usecases.job_filters import LAST, ORDERS, Status
@@ -53,6 +53,11 @@ class Span:
         return query.order_by(*(key.desc() if self.descending else key.asc() for key in keys))
 
 
+def _shown() -> Select[Any]:
+    """Job numbers. The indexes of lists hold only jobs that are not being deleted."""
+    return select(Job.number.label("number")).where(IS_SHOWN)
+
+
 class Condition(Protocol):
     """A condition on jobs."""
 
@@ -84,7 +89,7 @@ class Equal:
 
     def numbers(self) -> Select[Any]:
         """The numbers of its jobs, in no order."""
-        return select(Job.number.label("number")).where(self.holds())
+        return _shown().where(self.holds())
 
     def walks(self, span: Span) -> list[Select[Any]]:
         """The numbers of its jobs, in order."""
@@ -108,7 +113,7 @@ class NamePrefix:
 
     def numbers(self) -> Select[Any]:
         """The numbers of its jobs, in no order."""
-        return select(Job.number.label("number")).where(self.holds())
+        return _shown().where(self.holds())
 
 
 @dataclass(frozen=True)
@@ -123,7 +128,7 @@ class IdPrefix:
 
     def numbers(self) -> Select[Any]:
         """The numbers of its jobs, in no order."""
-        return select(Job.number.label("number")).where(self.holds())
+        return _shown().where(self.holds())
 
 
 @dataclass(frozen=True)
@@ -163,7 +168,7 @@ class AnyStatus:
 
     def numbers(self) -> Select[Any]:
         """The numbers of its jobs, in no order."""
-        return select(Job.number.label("number")).where(self.holds())
+        return _shown().where(self.holds())
 
     def walks(self, span: Span) -> list[Select[Any]]:
         """The numbers of its jobs, in order."""
@@ -204,7 +209,7 @@ class Between:
 
     def numbers(self) -> Select[Any]:
         """The numbers of its jobs, in no order."""
-        return select(Job.number.label("number")).where(self.holds())
+        return _shown().where(self.holds())
 
 
 @dataclass(frozen=True)

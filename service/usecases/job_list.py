@@ -22,7 +22,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, Subquery, func, literal, select, union_all
 from sqlalchemy.orm import defer
 
-from service.db.base import IS_ENDED
+from service.db.base import IS_ENDED, IS_SHOWN
 from service.db.tables import Job, JobMetric
 from service.db.types import in_bytes
 from service.db.unit_of_work import Unit
@@ -250,7 +250,7 @@ class _Page:
         bounds = self.wanted.created
         if bounds is None:
             return 0, LAST
-        by_time = select(Job.number).limit(1)
+        by_time = select(Job.number).where(IS_SHOWN).limit(1)
         above, below = 0, LAST
         if bounds.after is not None:
             query = by_time.where(Job.created_at > bounds.after - SLACK).order_by(Job.created_at, Job.number)

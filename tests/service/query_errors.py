@@ -11,7 +11,7 @@ from sqlalchemy import text
 def raising(state: str) -> Callable[..., Any]:
     """A query that fails on the server with this SQLSTATE."""
 
-    def query(unit: Any, *_: object) -> None:
+    def query(unit: Any, *_: object, **__: object) -> None:
         unit.session.execute(text(f"DO $$ BEGIN RAISE EXCEPTION 'told' USING ERRCODE = '{state}'; END $$"))
 
     return query

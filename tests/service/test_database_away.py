@@ -16,7 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from service.api import readiness
 from service.db.tables import Job
 from service.live.status_cache import Status
-from service.usecases import views
+from service.usecases import job_list
 from tests.service.helpers import ON_POSTGRESQL, Api, assert_problem, eventually, spec
 from tests.service.query_errors import raising
 from tests.support.postgres import PostgresServer
@@ -33,16 +33,16 @@ def assert_away(answer: httpx.Response) -> None:
 def test_transient_errors_are_503(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     again = ["40001", "40P01", "55P03", "57014", "57P01", "57P03", "53300", "08006", "25006", "25P03", "58030"]
     for state in again:
-        monkeypatch.setattr(views, "list_jobs", raising(state))
+        monkeypatch.setattr(job_list, "page", raising(state))
         assert_away(api.http.get("/v1/jobs"))
     for state in ("42P01", "22003", "23505", "XX000"):
-        monkeypatch.setattr(views, "list_jobs", raising(state))
+        monkeypatch.setattr(job_list, "page", raising(state))
         assert_problem(api.http.get("/v1/jobs"), 500, "internal-error")
 
-    def no_connection(*_: object) -> None:
+    def no_connection(*_: object, **__: object) -> None:
         raise PoolTimeout("no connection is free")
 
-    monkeypatch.setattr(views, "list_jobs", no_connection)
+    monkeypatch.setattr(job_list, "page", no_connection)
     assert_away(api.http.get("/v1/jobs"))
 
 
@@ -50,7 +50,7 @@ def test_the_cause_is_told_and_not_once_for_each_request(
     api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("service.api.problems._said_at", float("-inf"))
-    monkeypatch.setattr(views, "list_jobs", raising("40001"))
+    monkeypatch.setattr(job_list, "page", raising("40001"))
     for _ in range(5):
         assert_away(api.http.get("/v1/jobs"))
     told = [r.getMessage() for r in caplog.records if "the database does not answer" in r.getMessage()]

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, event
 from service.api import readiness
 from service.api.readiness import OK, check_database, check_store
 from service.db import disk_space
-from service.usecases import views
+from service.usecases import job_list
 from tests.service.full_disk import not_ready
 from tests.service.helpers import ON_BOTH, ON_POSTGRESQL, ON_SQLITE, Api, assert_problem, eventually, spec
 from tests.service.query_errors import raising
@@ -94,7 +94,7 @@ def test_an_io_error_is_not_reported_as_a_full_disk(api: Api, monkeypatch: pytes
 
 @ON_POSTGRESQL
 def test_a_server_whose_disk_is_full(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "list_jobs", raising("53100"))
+    monkeypatch.setattr(job_list, "page", raising("53100"))
     problem = assert_problem(api.http.get("/v1/jobs"), 503, "disk-full")
     assert problem["detail"].startswith("the disk of the PostgreSQL server is full (told)")
     assert not_ready(api) == {"database": problem["detail"]}

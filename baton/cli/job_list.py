@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from baton.cli.app import USAGE, Json, app, connect, console, fail, say
-from baton.cli.render import as_json, jobs_table
+from baton.cli.job_table import jobs_table
+from baton.cli.render import as_json
 from baton.cli.steering import label_filter
 from baton.client.job_filters import JobFilters
 from baton.domain.durations import parse_duration

@@ -25,7 +25,6 @@ from baton.domain.views import (
     AttemptView,
     CheckpointStatus,
     EventView,
-    JobSummary,
     JobView,
     ProgressView,
     StageView,
@@ -65,37 +64,6 @@ def table(*columns: str, right: Iterable[str] = (), wrap: str = "") -> Table:
     for column in columns:
         made.add_column(column, justify="right" if column in right else "left", no_wrap=column != wrap)
     return made
-
-
-def jobs_table(jobs: Sequence[JobSummary]) -> Table:
-    """The table of `baton list`."""
-    made = table("id", "name", "status", "epoch", "done", "best", "age", right=("epoch", "done", "best", "age"))
-    length = distinct_length([job.id for job in jobs])
-    made.columns[0].min_width = length
-    for job in jobs:
-        progress, best = job.progress, job.best
-        made.add_row(
-            job.id[:length],
-            job.name,
-            _short_status(job),
-            _epoch(progress) if progress else "-",
-            f"{progress.fraction:.0%}" if progress and progress.total_steps else "-",
-            metric_text(best.value) if best else "-",
-            ago(job.created_at, job.as_of),
-        )
-    return made
-
-
-def _epoch(progress: ProgressView) -> str:
-    """The epoch, and their number if it is known."""
-    return f"{progress.epoch}/{progress.epochs}" if progress.epochs else str(progress.epoch or "-")
-
-
-def _short_status(job: JobSummary) -> Text:
-    line = status_text(job.status)
-    if job.silent_seconds is not None:
-        line.append(f", silent {duration(job.silent_seconds)}", style="bold yellow")
-    return line
 
 
 def distinct_length(ids: Sequence[str], least: int = 8) -> int:

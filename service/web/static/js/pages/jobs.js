@@ -14,10 +14,11 @@ import { STATUSES, badge, labels } from "../parts/status.js";
 import { empty } from "../parts/table.js";
 
 const PAGE = 25;
-const FILTERS = ["status", "label", "name", "sort"];
+const FILTERS = ["status", "label", "name", "owner", "project", "sort"];
 const OF_CLASSIFIER = ["val_accuracy", "val_loss", "accuracy", "loss", "learning_rate"];
 const METRIC = /^[A-Za-z_][A-Za-z0-9_./-]{0,99}$/;
 const NAME = /^[A-Za-z0-9._\-]{1,99}\*?$/; // escaped as the attribute `pattern` needs it
+const ONLY_PROJECT = "default"; // a single user has no other, and sees nothing of projects
 const SORTS = { "-created": "newest", created: "oldest", name: "A to Z", status: "by state", "-ended": "last ended" };
 const LIVELY = 2500;
 const PARTS = 5; // requests for one page: a part that the service has searched may have few jobs
@@ -28,6 +29,8 @@ export function jobsPage(root, { query, may }) {
     status: STATUSES.includes(query.get("status")) ? query.get("status") : "",
     label: query.get("label") || "",
     name: NAME.test(query.get("name") || "") ? query.get("name") : "",
+    owner: query.get("owner") || "",
+    project: query.get("project") || "",
     sort: query.get("sort") in SORTS ? query.get("sort") : "",
     metric: METRIC.test(query.get("metric") || "") ? query.get("metric") : "", // empty: it depends on the jobs of the page
     cursors: [""],
@@ -188,7 +191,8 @@ function filters(state, actions) {
   const apply = (event) => {
     event.preventDefault();
     const values = new FormData(event.target);
-    actions.filter({ label: labelOf(values.get("label")), name: values.get("name") });
+    const given = Object.fromEntries(["owner", "project"].filter((name) => values.has(name)).map((name) => [name, values.get(name).trim()]));
+    actions.filter({ label: labelOf(values.get("label")), name: values.get("name"), ...given });
   };
   return html`<form class="filters" role="search" aria-label="Jobs" @submit=${apply}>
     <label>Status
@@ -200,6 +204,8 @@ function filters(state, actions) {
       <input name="label" placeholder="key=value" .value=${state.label.replace(":", "=")} pattern="[^:=]+[:=].*" title="key=value" @change=${(event) => event.target.reportValidity() && actions.filter({ label: labelOf(event.target.value) })} /></label>
     <label>Name
       <input name="name" placeholder="resnet-*" .value=${state.name} pattern=${NAME.source} title="A name, or the beginning of names and a *" @change=${(event) => event.target.reportValidity() && actions.filter({ name: event.target.value })} /></label>
+    ${shared(state) ? [["Project", "project"], ["Owner", "owner"]].map(([text, name]) => html`<label>${text}
+      <input name=${name} .value=${state[name]} maxlength="63" @change=${(event) => actions.filter({ [name]: event.target.value.trim() })} /></label>`) : nothing}
     <label>Order
       <select name="sort" @change=${(event) => actions.filter({ sort: event.target.value })}>
         ${Object.entries(SORTS).map(([key, text]) => html`<option value=${key} ?selected=${(state.sort || "-created") === key}>${text}</option>`)}
@@ -208,11 +214,14 @@ function filters(state, actions) {
       <select name="metric" @change=${(event) => actions.metric(event.target.value)}>
         ${metricsOf(state).map((one) => html`<option value=${one} ?selected=${metricOf(state) === one}>${words(one)}</option>`)}
       </select></label>
-    ${filtered(state) ? html`<button type="button" class="button quiet" @click=${() => actions.filter({ status: "", label: "", name: "" })}>Clear</button>` : nothing}
+    ${filtered(state) ? html`<button type="button" class="button quiet" @click=${() => actions.filter({ status: "", label: "", name: "", owner: "", project: "" })}>Clear</button>` : nothing}
   </form>`;
 }
 
-const filtered = (state) => Boolean(state.status || state.label || state.name);
+const filtered = (state) => Boolean(state.status || state.label || state.name || state.owner || state.project);
+
+// Whether several teams use the service.
+const shared = (state) => Boolean(state.owner || state.project || state.jobs?.some((job) => job.project !== ONLY_PROJECT));
 
 function list(state, actions) {
   if (!state.jobs.length) return empty(filtered(state) ? "No job matches the filters." : "No job yet. Submit one with “New job”, or with the command line: baton submit digits-demo");
@@ -228,6 +237,7 @@ function row(job, state, actions) {
   return html`<tr data-job=${job.id}>
     <td class="choose"><input type="checkbox" aria-label=${`Select ${job.name}`} .checked=${live(state.every || state.chosen.has(job.id))} @change=${(event) => actions.choose(job.id, event.target.checked)} /></td>
     <th scope="row"><a class="name" href=${at(`/jobs/${job.id}`)}>${job.name}</a><span class="id">${job.id.slice(0, 8)}</span>
+      ${shared(state) ? html`<span class="role" title=${`Project ${job.project}, submitted by ${job.owner ?? "an unknown token"}`}>${job.project}${job.owner ? `, ${job.owner}` : ""}</span>` : nothing}
       ${Object.keys(job.labels).length ? html`<span class="labels">${labels(job.labels)}</span>` : nothing}</th>
     <td data-label="Status">${badge(job.status)}${because(job)}</td>
     <td data-label="Progress" class="progress">${progressBar(job)}</td>

@@ -1,11 +1,11 @@
 // What was used and what it cost, as bars.
-import { get } from "../core/api.js";
-import { hours, money, percent, whole } from "../core/format.js";
+import { get, items } from "../core/api.js";
+import { bytes, hours, money, percent, whole } from "../core/format.js";
 import { drawer, html, nothing, repeat, svg } from "../core/html.js";
 import { poll } from "../core/live.js";
 import { at } from "../core/root.js";
 import { replace } from "../core/router.js";
-import { empty } from "../parts/table.js";
+import { empty, table } from "../parts/table.js";
 
 const EVERY = 15_000;
 const BY = ["project", "owner", "job", "device", "month", "day"];
@@ -15,7 +15,7 @@ const PARTS = [["trained", "trained", "training"], ["redone", "redone", "redone"
 export function usagePage(root, { query }) {
   document.title = "Usage – Baton";
   const day = (name) => (DAY.test(query.get(name) || "") ? query.get(name) : "");
-  const state = { by: BY.includes(query.get("by")) ? query.get("by") : "project", since: day("since"), until: day("until"), view: null, error: "" };
+  const state = { by: BY.includes(query.get("by")) ? query.get("by") : "project", since: day("since"), until: day("until"), view: null, projects: [], error: "" };
   const draw = drawer(root, () => template(state, choose));
   let turn = 0;
   let asking = start();
@@ -25,9 +25,9 @@ export function usagePage(root, { query }) {
     const mine = turn;
     return poll(async () => {
       try {
-        const view = await get(`/v1/usage?${search(state)}`);
+        const [view, projects] = await Promise.all([get(`/v1/usage?${search(state)}`), items("/v1/projects")]);
         if (mine !== turn) return false;
-        Object.assign(state, { view, error: "" });
+        Object.assign(state, { view, projects, error: "" });
       } catch (error) {
         if (mine === turn) state.error = error.message;
         throw error;
@@ -68,7 +68,23 @@ function template(state, choose) {
       ${field("From", "since", state, choose)} ${field("To", "until", state, choose)}
     </form>
     <p class="error" role="alert">${error}</p>
-    ${!view ? "" : view.items.length ? bars(view) : empty("Nothing was used in this time.")}`;
+    ${!view ? "" : view.items.length ? bars(view) : empty("Nothing was used in this time.")} ${quotas(state.projects)}`;
+}
+
+const QUOTAS = [["Attempts", "attempts", whole], ["Queued jobs", "queued", whole], ["Data", "data_bytes", bytes], ["Code", "code_bytes", bytes]];
+
+// What projects use of their quotas. A single project without quotas has nothing to show.
+function quotas(projects) {
+  const limited = (one) => Object.values(one.quotas).some((quota) => quota !== null);
+  if (projects.length < 2 && !projects.some(limited)) return nothing;
+  const cell = (one, name, text) => {
+    const quota = one.quotas[`max_${name}`];
+    const full = quota !== null && one.use[name] >= quota;
+    return html`<td class=${full ? "n alarming" : "n"}>${text(one.use[name])}${quota === null ? nothing : html` <small>of ${text(quota)}</small>`}</td>`;
+  };
+  const rows = projects.map((one) => html`<tr data-project=${one.name}><th scope="row">${one.name}</th>${QUOTAS.map(([, name, text]) => cell(one, name, text))}</tr>`);
+  return html`<section aria-labelledby="quotas"><h2 id="quotas">Projects now</h2>
+    ${table("Projects now", ["Project", ...QUOTAS.map(([title]) => ({ title, number: true }))], rows)}</section>`;
 }
 
 const field = (text, name, state, choose) => html`<label>${text} <input type="date" name=${name} .value=${state[name]}

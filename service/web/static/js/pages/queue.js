@@ -44,7 +44,7 @@ function list(jobs) {
 const row = (one, shared) => html`<tr>
   <td class="n">${one.position}</td>
   <th scope="row"><a href=${at(`/jobs/${one.job_id}`)}>${one.job_name}</a>${one.ran_before ? html`<small>attempt ${one.attempt}</small>` : nothing}</th>
-  ${shared ? html`<td>${one.project}${one.recent_hours === null ? nothing : html`<small>${one.recent_hours} h of late</small>`}</td>` : nothing}
+  ${shared ? html`<td>${one.project}${one.recent_hours === null ? nothing : html`<small>${one.recent_hours} h used recently</small>`}</td>` : nothing}
   <td>${one.owner || "–"}</td>
   <td>${one.queue}</td>
   <td>${one.priority}</td>

@@ -14,7 +14,7 @@ import pytest
 import baton
 import baton.keras
 from baton.program.run import Run
-from tests.support.cuts import Cut, drawn
+from tests.support.cuts import SCHEDULES, Cut, drawn
 from tests.support.keras_programs import final
 from tests.support.keras_small import (
     NEVER,
@@ -107,7 +107,7 @@ def test_what_a_program_sees_after_a_call_that_had_ended(tmp_path: Path, name: s
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_many_schedules(tmp_path: Path, name: str) -> None:
-    for seed in range(10):
+    for seed in range(SCHEDULES):
         check(tmp_path / str(seed), name, seed)
 
 

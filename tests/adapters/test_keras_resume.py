@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.resume.adapters import KERAS, Program, started
-from tests.support.cuts import Cut
+from tests.support.cuts import SCHEDULES, Cut
 from tests.support.finished_runs import differences
 from tests.support.frameworks import interpreter
 from tests.support.keras_plain import histories, largest_difference
@@ -76,9 +76,9 @@ def test_a_schedule_of_each_program(tmp_path: Path, whole: Any, name: str) -> No
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_ten_schedules_of_each_program(tmp_path: Path, whole: Any, name: str) -> None:
+def test_schedules_of_each_program(tmp_path: Path, whole: Any, name: str) -> None:
     folder, points = whole(name)
-    for seed in range(10):
+    for seed in range(SCHEDULES):
         scheduled(main, name, tmp_path / str(seed), seed, points)
         assert differences(folder, tmp_path / str(seed)) == [], seed
 

@@ -14,7 +14,7 @@ import baton
 import baton.keras
 from baton.program.errors import ProgramError
 from baton.program.run import Run
-from tests.support.cuts import Cut, drawn
+from tests.support.cuts import SCHEDULES, Cut, drawn
 from tests.support.keras_small import (
     BATCHES,
     NEVER,
@@ -88,7 +88,7 @@ def test_a_validation_has_the_batches_that_it_would_have_had(tmp_path: Path, kin
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_schedules(tmp_path: Path, kind: str) -> None:
-    for seed in range(10):
+    for seed in range(SCHEDULES):
         check(tmp_path / str(seed), kind, seed)
 
 

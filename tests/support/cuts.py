@@ -20,6 +20,8 @@ from baton.program.run import Run
 
 STOP, KILL = "stop", "kill"
 VARIABLE = "CUT"
+SCHEDULES = int(os.environ.get("BATON_TEST_SCHEDULES", "3"))
+"""Schedules of each program in slow tests. BATON_TEST_SCHEDULES=10 draws more."""
 
 
 class Killed(BaseException):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Annotated, Literal
 
 from fastapi import Query
+from pydantic import BeforeValidator
 
 from baton.domain.projects import ProjectName
 from baton.domain.queues import QUEUE
@@ -20,7 +22,16 @@ from service.usecases import usage_report, waiting_jobs
 from service.usecases.usage_report import Wanted
 
 router = guarded_router("usage")
-Day = Annotated[date | None, Query(description="A day in UTC, such as 2026-11-30")]
+
+
+def _written(text: object) -> object:
+    """Refuse numbers, which pydantic takes for Unix times."""
+    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", str(text)):
+        raise ValueError("must be a day, such as 2026-11-30")
+    return text
+
+
+Day = Annotated[date, BeforeValidator(_written), Query(description="A day in UTC, such as 2026-11-30")]
 
 
 @router.get("/usage", dependencies=[READ], responses=responses(404))
@@ -28,8 +39,8 @@ def show_usage(
     ctx: Ctx,
     caller: Caller,
     by: Literal["project", "owner", "job", "device", "month", "day"] = "project",
-    since: Day = None,
-    until: Day = None,
+    since: Day | None = None,
+    until: Day | None = None,
     project: Annotated[ProjectName | None, Query(description="Only this project")] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Maximum number of items")] = 100,
 ) -> UsageView:

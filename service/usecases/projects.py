@@ -26,7 +26,7 @@ from service.usecases.paging import Place, Sort, in_memory
 
 def unknown(name: str) -> NotFound:
     """The error for a project that does not exist, or that the caller may not see."""
-    return NotFound(f"there is no project {name[:64]!r}; `baton projects list` lists them")
+    return NotFound(f"there is no project {name[:64]!r}; `baton projects` lists them")
 
 
 def check(unit: Unit, name: str) -> None:

@@ -209,6 +209,12 @@ def test_the_price_at_the_claim_counts(api: Api, clock: MovedClock, monkeypatch:
     second.finish("succeeded")
 
 
+@pytest.mark.parametrize("day", ["0", "1700000000", "2026-13-01", "yesterday"])
+def test_a_day_is_written_as_one(api: Api, day: str) -> None:
+    problem = assert_problem(api.http.get("/v1/usage", params={"since": day}), 422, "invalid-request")
+    assert "since" in {one["field"] for one in problem["errors"]}
+
+
 def test_without_prices_only_hours_are_shown(api: Api, clock: MovedClock) -> None:
     hand = claim(api, api.submit()["id"])
     clock.forward(3600)

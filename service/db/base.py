@@ -23,6 +23,8 @@ NAMING = {
 Id = String(32)
 # A row number that the database generates. SQLite generates numbers only for the type INTEGER.
 Number = BigInteger().with_variant(Integer, "sqlite")
+NOTHING, NO_ITEMS, ZERO, ONE = text("'{}'"), text("'[]'"), text("0"), text("1")
+"""Defaults of columns that a migration adds."""
 
 
 def _quoted(values: Iterable[str]) -> str:

@@ -8,9 +8,7 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
-_OWN = frozenset(
-    {"assets", "compare", "docs", "healthz", "jobs", "metrics", "openapi.json", "readyz", "submit", "v1", "workers"}
-)
+_OWN = frozenset("assets compare docs healthz jobs metrics openapi.json queue readyz submit usage v1 workers".split())
 """First segments of the service's own paths."""
 
 

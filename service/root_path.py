@@ -8,7 +8,23 @@ from urllib.parse import urlsplit
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
-_OWN = frozenset("assets compare docs healthz jobs metrics openapi.json queue readyz submit usage v1 workers".split())
+_OWN = frozenset(
+    [
+        "assets",
+        "compare",
+        "docs",
+        "healthz",
+        "jobs",
+        "metrics",
+        "openapi.json",
+        "queue",
+        "readyz",
+        "submit",
+        "usage",
+        "v1",
+        "workers",
+    ]
+)
 """First segments of the service's own paths."""
 
 

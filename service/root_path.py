@@ -9,22 +9,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]+)+")
 _OWN = frozenset(
-    [
-        "assets",
-        "compare",
-        "docs",
-        "healthz",
-        "jobs",
-        "metrics",
-        "openapi.json",
-        "queue",
-        "readyz",
-        "submit",
-        "usage",
-        "v1",
-        "workers",
-    ]
-)
+    {
+        "assets", "compare", "docs", "healthz", "jobs", "metrics", "openapi.json", "queue", "readyz", "submit", "usage",
+        "v1", "workers",
+    }
+)  # fmt: skip
 """First segments of the service's own paths."""
 
 

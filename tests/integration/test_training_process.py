@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from baton.domain.queues import FUNCTION, rq_queue
 from tests.support.gcs import until
 from tests.support.jobs import Jobs, tiny
 from tests.support.process_state import gone
+from tests.support.service import ServiceProcess
 from tests.support.worker import Workers
+from tests.support.worker import workers as make_workers
 
 SHORT = [{"image_size": 8, "batch_size": 8, "epochs": 1, "steps_per_epoch": 400}]
 
@@ -61,12 +64,14 @@ def test_only_a_warm_worker_takes_an_attempt(jobs: Jobs, workers: Workers) -> No
     assert warm <= given
 
 
-def test_a_worker_that_warms_up_ends_at_once_when_asked(workers: Workers) -> None:
-    worker = workers.start("--queue", "nothing")
-    until(lambda: catches(worker.pid, signal.SIGTERM), 60, "the worker to listen to signals")
-    (child,) = worker.children()
-    worker.terminate()
-    assert worker.process is not None
-    assert worker.process.wait(60) == 0
-    assert gone(child)
-    assert "warm: waiting for an attempt" not in worker.log.read_text()
+def test_a_worker_that_warms_up_ends_at_once_when_asked(service: ServiceProcess, tmp_path: Path) -> None:
+    with make_workers(service, tmp_path, fork=False) as workers:  # a fork would be warm at once
+        worker = workers.start("--queue", "nothing")
+        until(lambda: catches(worker.pid, signal.SIGTERM), 60, "the worker to listen to signals")
+        (child,) = worker.children()
+        os.kill(child, signal.SIGSTOP)  # it does not become warm
+        worker.terminate()
+        assert worker.process is not None
+        assert worker.process.wait(60) == 0
+        assert gone(child)
+        assert "warm: waiting for an attempt" not in worker.log.read_text()

@@ -66,7 +66,7 @@ class Principal:
         other = None if self.queues is None else next((one for one in queues if one not in self.queues), None)
         if other is not None:
             bound = ", ".join(sorted(self.queues or ()))
-            raise Forbidden(f"the token {self.name} is bound to the queues {bound}, not to the queue {other}")
+            raise Forbidden(f"the token {self.name} is bound to other queues than {other}: name one of {bound}")
 
     def may(self, scope: str) -> bool:
         """Whether the caller has this scope, or the scope `admin`, which includes all."""

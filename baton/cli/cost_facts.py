@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from rich.text import Text
@@ -19,4 +20,6 @@ def cost_facts(job: JobView) -> Iterable[tuple[str, Text]]:
     if parts:
         yield "used", Text(", ".join(parts))
     if job.status == "paused" and job.reason in AT_A_LIMIT:
-        yield "to go on", Text(f"baton edit {job.id[:12]} --set limits.…=…, then baton resume {job.id[:12]}")
+        named = re.search(r"\((limits[.a-z_]+)\)", job.message or "")
+        field = named[1] if named else "limits.max_runtime"
+        yield "to go on", Text(f"baton edit {job.id[:12]} --set {field}=MORE, then baton resume {job.id[:12]}")

@@ -102,6 +102,16 @@ def amount(millionths: int) -> str:
     return f"{Decimal(millionths) / MICRO:.6f}"
 
 
+def exact(millionths: int) -> str:
+    """An amount of money with all its decimals, at least two.
+
+    >>> exact(3_000_000), exact(70_120)
+    ('3.00', '0.07012')
+    """
+    whole, _, decimals = amount(millionths).partition(".")
+    return f"{whole}.{decimals[:2]}{decimals[2:].rstrip('0')}"
+
+
 def rounded(text: str) -> str:
     """An amount of money for people: to the cent.
 

@@ -25,9 +25,9 @@ router = guarded_router("usage")
 
 
 def _written(text: object) -> object:
-    """Refuse numbers, which pydantic takes for Unix times."""
-    if not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", str(text)):
-        raise ValueError("must be a day, such as 2026-11-30")
+    """Refuse numbers, which pydantic takes for Unix times, and years in which nothing can have been used."""
+    if not re.fullmatch(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}", str(text)):
+        raise ValueError("must be a day from 2000 to 2999, such as 2026-11-30")
     return text
 
 

@@ -71,6 +71,7 @@ def publish(unit: Unit, digest: str, files: int, number: int, caller: Principal)
     held = unit.session.get(DataObject, number, with_for_update=True, populate_existing=True)
     if held is None or held.doomed_at is not None:
         raise BeingDeleted
+    project_quotas.hold(unit, project)
     row = _used_now(unit, digest, project)
     if row is not None:
         return view(row), False

@@ -35,6 +35,7 @@ from service.db.data_tables import DataObject, DataPart, DataVersion
 from service.db.project_table import ProjectObject
 from service.db.unit_of_work import Unit
 from service.errors import BeingDeleted, NotFound
+from service.usecases import project_quotas
 
 GRACE = timedelta(days=1)
 FRESH = timedelta(hours=1)
@@ -95,9 +96,10 @@ def _used_by(unit: Unit, project: str, numbers: Collection[int]) -> None:
 
 
 def sent(unit: Unit, number: int, project: str) -> None:
-    """Record that a project has sent the bytes of the object with this row number. Raises BeingDeleted."""
+    """Record that a project has sent the bytes of the object with this row number. Raises BeingDeleted, NotFound."""
     if unit.session.get(DataObject, number, with_for_update=True, populate_existing=True) is None:
         raise BeingDeleted
+    project_quotas.hold(unit, project)
     row = unit.session.get(ProjectObject, (project, number))
     if row is None:
         unit.session.add(ProjectObject(project=project, object=number, used_at=unit.now()))

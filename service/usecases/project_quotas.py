@@ -13,7 +13,7 @@ from service.db.base import IS_LIVE
 from service.db.project_table import Project
 from service.db.tables import Attempt
 from service.db.unit_of_work import Unit
-from service.errors import ProjectQuota
+from service.errors import NotFound, ProjectQuota
 from service.usecases.attempt_limits import Limits
 
 
@@ -35,12 +35,24 @@ def with_quota(session: Session, limits: Limits, project: str) -> Limits:
     return limits if most is None else replace(limits, projects={project: most})
 
 
+def hold(unit: Unit, project: str) -> Project:
+    """The project. It cannot be deleted before this transaction ends. Call this where things are put into a project.
+
+    Raises NotFound: it was deleted after the caller's token was checked.
+    """
+    query = select(Project).where(Project.name == project).with_for_update(read=True)
+    row = unit.session.scalar(query.execution_options(populate_existing=True))
+    if row is None:
+        raise NotFound(f"the project {project} was deleted")
+    return row
+
+
 def check_queued(unit: Unit, project: str) -> None:
-    """Check that one more job of the project may wait for a worker. Raises ProjectQuota.
+    """Check that one more job of the project may wait for a worker. Raises ProjectQuota, NotFound.
 
     Other submissions into the project wait until this transaction ends, so that together they stay below the quota.
     """
-    most = unit.session.scalar(select(Project.max_queued).where(Project.name == project))
+    most = hold(unit, project).max_queued
     if most is None:
         return
     unit.lock_names([f"queued jobs of {project}"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from sqlalchemy import delete as sql_delete
 from sqlalchemy import exists, func, select
 from sqlalchemy.exc import IntegrityError
 
@@ -15,7 +16,7 @@ from service.db import audit
 from service.db.auth_tables import ApiToken
 from service.db.base import IS_LIVE
 from service.db.data_tables import CodeBundle, DataVersion
-from service.db.project_table import Project
+from service.db.project_table import Project, ProjectObject
 from service.db.tables import Attempt, Job
 from service.db.unit_of_work import Unit
 from service.errors import Conflict, NotFound
@@ -92,7 +93,8 @@ def delete(unit: Unit, name: str, caller: Principal) -> None:
     if name == DEFAULT:
         raise Conflict("the default project cannot be deleted: everything that names no other project is in it")
     if there := _content(unit, name):
-        raise Conflict(f"the project {name} has {' and '.join(there)}: delete them and revoke its tokens first")
+        raise Conflict(f"the project {name} has {' and '.join(there)}")
+    unit.session.execute(sql_delete(ProjectObject).where(ProjectObject.project == name))  # packs without a version
     unit.session.delete(row)
     audit.record(unit, "project_deleted", caller, f"project {name} deleted", {"name": name})
 
@@ -111,11 +113,13 @@ def view(unit: Unit, row: Project) -> ProjectView:
 
 
 def _content(unit: Unit, name: str) -> Sequence[str]:
-    """What is in a project, in words."""
+    """What is in a project, and what to do about it, in words."""
     parts = {
-        "jobs": Job.project == name,
-        "tokens": (ApiToken.project == name) & ApiToken.revoked_at.is_(None),
-        "data": DataVersion.project == name,
-        "code": CodeBundle.project == name,
+        "jobs (delete them)": (Job.project == name) & Job.deleted_at.is_(None),
+        "deleted jobs that are still being removed (try again in a minute)": (Job.project == name)
+        & Job.deleted_at.is_not(None),
+        "tokens (revoke them)": (ApiToken.project == name) & ApiToken.revoked_at.is_(None),
+        "data (delete it)": DataVersion.project == name,
+        "code (it is deleted a day after the last job with it)": CodeBundle.project == name,
     }
     return [what for what, where in parts.items() if unit.session.scalar(select(exists().where(where)))]

@@ -21,6 +21,7 @@ from service.db.tables import Job, JobData
 from service.db.unit_of_work import Unit
 from service.errors import BeingDeleted, Conflict, DataInUse, NotFound
 from service.principal import Principal
+from service.usecases import project_quotas
 from service.usecases.paging import Place, Sort, by_number
 from service.usecases.pinned_data import FIELD, references
 
@@ -45,6 +46,7 @@ def publish(unit: Unit, name: str, manifest: DataManifest, number: int, caller: 
     held = unit.session.get(DataObject, number, with_for_update=True, populate_existing=True)
     if held is None or held.doomed_at is not None:
         raise BeingDeleted
+    project_quotas.hold(unit, project)
     newest, now, digest = unit.session.scalar(_versions(wanted, project).limit(1)), unit.now(), manifest.digest
     if newest is not None and newest.digest == digest:
         newest.last_used_at = now

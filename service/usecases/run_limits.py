@@ -15,7 +15,7 @@ from sqlalchemy import Row, Select, exists, func, select
 
 from baton.domain.errors import FieldError, SpecError
 from baton.domain.lenient_reading import mapping, number_or
-from baton.domain.prices import HOUR_US, MICRO, amount, cost, micro, rounded
+from baton.domain.prices import HOUR_US, MICRO, cost, exact, micro
 from baton.domain.reasons import Reason
 from baton.domain.spec import LimitsSpec
 from baton.domain.states import HELD_ATTEMPTS
@@ -156,11 +156,12 @@ def _limits(limits: dict[str, Any], used: Used, rates: Rates) -> Iterator[Limit]
         yield Limit(Reason.MAX_RUNTIME, "limits.max_runtime", runtime - used.held, text)
     if hours := _positive(budget.get("gpu_hours")):
         us = round(hours * HOUR_US) - used.gpu_us
-        text = f"the job used {hours:g} GPU hours, which is its budget (limits.budget.gpu_hours)"
+        spent = used.gpu_us / HOUR_US
+        text = f"the job used {spent:.4g} GPU hours, and its budget is {hours:g} (limits.budget.gpu_hours)"
         yield Limit(Reason.BUDGET_REACHED, "limits.budget.gpu_hours", _until(us, rates.gpus * MICRO), text)
     if money := _positive(budget.get("money")):
         whole = micro(money)
-        text = f"the job cost {rounded(amount(whole))}, which is its budget (limits.budget.money)"
+        text = f"the job cost {exact(used.cost)}, and its budget is {exact(whole)} (limits.budget.money)"
         us = (whole - used.cost) * HOUR_US
         yield Limit(Reason.BUDGET_REACHED, "limits.budget.money", _until(us, rates.hourly_price * MICRO), text)
 

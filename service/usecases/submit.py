@@ -21,7 +21,7 @@ from service.db import audit
 from service.db.engine import Database
 from service.db.tables import IdempotencyKey, Job, JobData, JobLabel, Stage
 from service.db.unit_of_work import Unit, new_id
-from service.errors import KeyReused
+from service.errors import KeyReused, ProjectQuota
 from service.principal import Principal
 from service.usecases import attempt_totals, checkpoint_copies, code_bundles, origins, project_quotas, pushed_data
 from service.usecases.attempt_queue import queue_attempt
@@ -92,8 +92,8 @@ def submit_once(
             if repeatable.key is not None:
                 remember(unit, caller, repeatable.key, repeatable.digest, job)
             return show(unit, job), True
-    except IntegrityError:
-        # On PostgreSQL another submission with the same key may commit between the two transactions.
+    except (IntegrityError, ProjectQuota):
+        # Another submission with the same key may commit between the two transactions, and take the last place.
         if (before := known()) is None:
             raise
         return before, False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -39,11 +40,8 @@ def test_it_is_paused_at_its_budget_and_resumes_to_the_bit(jobs: Jobs, workers: 
     every = {"every": "5000 steps"}
     job = jobs.submit(program("chain.py", params=params, limits={"budget": {"money": 3}}, checkpoint=every))
     view = jobs.await_job(job, lambda view: view["status"] == "paused")
-    assert (view["reason"], view["message"], view["currency"]) == (
-        "budget_reached",
-        "the job cost 3.00, which is its budget (limits.budget.money)",
-        "EUR",
-    )
+    assert (view["reason"], view["currency"]) == ("budget_reached", "EUR")
+    assert re.fullmatch(r"the job cost [\d.]+, and its budget is 3\.00 \(limits\.budget\.money\)", view["message"])
     assert 3 <= Decimal(view["cost"]) < 13, jobs.items(job, "events")  # within seconds
     (first,) = jobs.items(job, "attempts")
     assert (first["state"], first["reason"], first["cost"]) == ("paused", "budget_reached", view["cost"])

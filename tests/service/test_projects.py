@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
+from baton.domain.spec import parse_spec
+from service.db.data_tables import DataObject
 from service.db.tables import Attempt, IdempotencyKey
+from service.db.unit_of_work import Unit
+from service.errors import NotFound
+from service.principal import Principal
+from service.usecases import code_bundles, data_objects
+from service.usecases.submit import submit
 from tests.service.helpers import ON_BOTH, Api, WorkerHand, assert_problem, spec, worker_info
 from tests.service.pushes import Push, put, sha256
 from tests.service.two_projects import member
@@ -67,8 +74,10 @@ def test_a_project_is_created_changed_and_deleted(api: Api, moved: MovedClock) -
     assert_problem(api.http.put("/v1/projects/Vision", json={}), 422, "invalid-request")
     job = us.submit()
     problem = assert_problem(api.http.delete("/v1/projects/vision"), 409, "conflict")
-    assert "jobs and tokens" in problem["detail"]
+    assert "jobs (delete them) and tokens (revoke them)" in problem["detail"]
     assert us.http.delete(f"/v1/jobs/{job['id']}?force=true").status_code == 202
+    problem = assert_problem(api.http.delete("/v1/projects/vision"), 409, "conflict")
+    assert "deleted jobs that are still being removed" in problem["detail"]
     moved.move(86_400)
     api.conduct()
     for token in api.http.get("/v1/tokens").json()["items"]:
@@ -138,6 +147,33 @@ def test_a_job_that_lost_its_worker_is_queued_beyond_the_quota(api: Api) -> None
     hand.finish("preempted")
     assert us.job(job["id"])["status"] == "recovering"
     assert us.http.get("/v1/projects/vision").json()["use"]["queued"] == 2
+
+
+@ON_BOTH
+def test_nothing_is_put_into_a_project_that_was_deleted(api: Api) -> None:
+    """As a request whose token was checked before the deletion, and whose body came after it."""
+    late = Principal("ada", frozenset({"submit"}), project="gone")
+    Push({"a/1.png": b"a"}).push(api)
+    with api.services.database.read() as session:
+        number = session.scalar(select(DataObject.number).limit(1))
+    assert number is not None
+    for attempt in (
+        lambda unit: submit(unit, parse_spec(spec()), late),
+        lambda unit: data_objects.sent(unit, number, "gone"),
+        lambda unit: code_bundles.publish(unit, "0" * 64, 1, number, late),
+    ):
+        with api.services.database.write() as session, pytest.raises(NotFound, match="the project gone was deleted"):
+            attempt(Unit(session))
+
+
+def test_a_new_project_has_nothing_of_a_deleted_one_with_its_name(api: Api) -> None:
+    content = bytes(100)
+    inside = {"Baton-Project": "vision"}
+    assert api.http.put("/v1/projects/vision", json={}).status_code == 201
+    assert api.http.put(f"/v1/packs/{sha256(content)}", content=content, headers=inside).status_code == 204
+    assert api.http.delete("/v1/projects/vision").status_code == 204
+    assert api.http.put("/v1/projects/vision", json={}).json()["use"]["data_bytes"] == 0
+    assert_problem(api.http.get(f"/v1/packs/{sha256(content)}", headers=inside), 404, "not-found")
 
 
 @ON_BOTH
@@ -243,7 +279,7 @@ def test_a_token_is_bound_to_queues(api: Api, scope: str) -> None:
         assert_problem(bound.http.post("/v1/workers", json=report), 403, "forbidden")
         assert next_of(bound, "night") == api.attempt(night["id"])["id"]
         assert claim(api, night, bound).status_code == 200
-    assert "bound to the queues night, not to the queue default" in problem["detail"]
+    assert "bound to other queues than default: name one of night" in problem["detail"]
 
 
 def test_a_key_of_an_older_service_counts_in_the_default_project_alone(api: Api) -> None:

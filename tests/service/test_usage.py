@@ -209,7 +209,7 @@ def test_the_price_at_the_claim_counts(api: Api, clock: MovedClock, monkeypatch:
     second.finish("succeeded")
 
 
-@pytest.mark.parametrize("day", ["0", "1700000000", "2026-13-01", "yesterday"])
+@pytest.mark.parametrize("day", ["0", "1700000000", "2026-13-01", "0001-01-01", "yesterday"])
 def test_a_day_is_written_as_one(api: Api, day: str) -> None:
     problem = assert_problem(api.http.get("/v1/usage", params={"since": day}), 422, "invalid-request")
     assert "since" in {one["field"] for one in problem["errors"]}
@@ -285,7 +285,7 @@ def test_a_budget_of_money_pauses_the_job(start: Callable[..., Api], clock: Move
     hand.finish("failed", reason="max_runtime", message="stopped")
     job = api.http.get("/v1/jobs").json()["items"][0]
     assert (job["status"], job["reason"], job["cost"]) == ("paused", "budget_reached", "100.000000")
-    assert job["message"] == "the job cost 100.00, which is its budget (limits.budget.money)"
+    assert job["message"] == "the job cost 100.00, and its budget is 100.00 (limits.budget.money)"
     refused = assert_problem(api.ask(job_id, "resume"), 409, "conflict")["detail"]
     assert "raise limits.budget.money first" in refused
     assert api.http.patch(f"/v1/jobs/{job_id}", json={"limits": {"budget": {"money": 150}}}).status_code == 200

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Depends, Path, Query, Request
-from pydantic import AfterValidator, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from service.api.auth import GuardedRoute
 from service.api.context import Services
@@ -42,6 +42,17 @@ def shaped(pattern: str, message: str, **schema: Any) -> tuple[AfterValidator, W
         return value
 
     return AfterValidator(check), WithJsonSchema({"type": "string", "pattern": f"^(?:{pattern})$", **schema})
+
+
+def written(pattern: str, message: str) -> BeforeValidator:
+    """Checks the text of a time or a day. Otherwise pydantic takes numbers for Unix times."""
+
+    def check(text: object) -> object:
+        if not re.match(pattern, str(text)):
+            raise ValueError(message)
+        return text
+
+    return BeforeValidator(check)
 
 
 Cursor = Annotated[

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import Query, Response
-from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
+from pydantic import AfterValidator, WithJsonSchema
 
 from baton.domain.metric_names import METRIC_NAME
 from baton.domain.projects import ProjectName
@@ -36,6 +36,7 @@ from service.api.dependencies import (
     guarded_router,
     shaped,
     sort_by,
+    written,
 )
 from service.api.problems import responses
 from service.db.unit_of_work import Unit
@@ -54,13 +55,6 @@ FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 def _bound(text: str) -> MetricBound:
     name, comparison, value = BOUND.fullmatch(text).groups()  # type: ignore[union-attr]  # MetricFilter has checked it
     return MetricBound(name, cast(Comparison, comparison), float(value))
-
-
-def _written(text: object) -> object:
-    """Refuse numbers, which pydantic takes for Unix times."""
-    if not re.match(r"[0-9]{4}-", str(text)):
-        raise ValueError("must be a time in ISO 8601, such as 2026-03-01T12:00:00Z")
-    return text
 
 
 def _moment(value: datetime) -> datetime:
@@ -85,7 +79,7 @@ MetricFilter = Annotated[
 Time = Annotated[
     datetime,
     AfterValidator(_moment),
-    BeforeValidator(_written),
+    written(r"[0-9]{4}-", "must be a time in ISO 8601, such as 2026-03-01T12:00:00Z"),
     WithJsonSchema({"type": "string", "anyOf": [{"format": "date-time"}, {"format": "date"}]}),
 ]
 JobSort = Annotated[str, *sort_by(*KEYS, others=f"metric:(?:best:)?{NAME}")]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from typing import Annotated, Literal
 
 from fastapi import Query
-from pydantic import BeforeValidator
 
 from baton.domain.projects import ProjectName
 from baton.domain.queues import QUEUE
 from baton.domain.usage import UsageBy
 from baton.domain.usage_views import UsageView, WaitingList
 from service.api.auth import READ, Caller
-from service.api.dependencies import Ctx, guarded_router
+from service.api.dependencies import Ctx, guarded_router, written
 from service.api.problems import responses
 from service.db.unit_of_work import Unit
 from service.errors import NotFound
@@ -24,14 +22,8 @@ from service.usecases.usage_report import Wanted
 router = guarded_router("usage")
 
 
-def _written(text: object) -> object:
-    """Refuse numbers, which pydantic takes for Unix times, and years in which nothing can have been used."""
-    if not re.fullmatch(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}", str(text)):
-        raise ValueError("must be a day from 2000 to 2999, such as 2026-11-30")
-    return text
-
-
-Day = Annotated[date, BeforeValidator(_written), Query(description="A day in UTC, such as 2026-11-30")]
+IN_THIS_AGE = written(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}\Z", "must be a day from 2000 to 2999, such as 2026-11-30")
+Day = Annotated[date, IN_THIS_AGE, Query(description="A day in UTC, such as 2026-11-30")]
 
 
 @router.get("/usage", dependencies=[READ], responses=responses(404))

@@ -1,8 +1,8 @@
 // The waiting jobs in the order in which workers get them.
 import { get } from "../core/api.js";
 import { ago, moment, plural } from "../core/format.js";
-import { drawer, html, nothing, repeat } from "../core/html.js";
-import { poll } from "../core/live.js";
+import { html, nothing, repeat } from "../core/html.js";
+import { polledPage } from "../core/page.js";
 import { at } from "../core/root.js";
 import { empty, table } from "../parts/table.js";
 
@@ -10,22 +10,7 @@ const EVERY = 3000;
 
 export function queuePage(root) {
   document.title = "Queue – Baton";
-  const state = { view: null, error: "" };
-  const draw = drawer(root, () => template(state));
-  const asking = poll(async () => {
-    try {
-      Object.assign(state, { view: await get("/v1/queue"), error: "" });
-    } catch (error) {
-      state.error = error.message;
-      throw error;
-    } finally {
-      draw();
-    }
-  }, EVERY);
-  return () => {
-    asking.stop();
-    draw.end();
-  };
+  return polledPage(root, { view: null, error: "" }, async () => ({ view: await get("/v1/queue") }), template, EVERY);
 }
 
 function template({ view, error }) {

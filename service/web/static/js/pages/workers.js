@@ -1,8 +1,8 @@
 // The workers seen within a day, one row each. Ended workers come last.
 import { items } from "../core/api.js";
 import { ago, left, moment } from "../core/format.js";
-import { drawer, html, nothing, repeat } from "../core/html.js";
-import { poll } from "../core/live.js";
+import { html, nothing, repeat } from "../core/html.js";
+import { polledPage } from "../core/page.js";
 import { at } from "../core/root.js";
 import { badge } from "../parts/status.js";
 import { empty, table } from "../parts/table.js";
@@ -14,22 +14,7 @@ const RARE = ["resting", "refused"];
 
 export function workersPage(root) {
   document.title = "Workers – Baton";
-  const state = { workers: null, error: "" };
-  const draw = drawer(root, () => template(state));
-  const asking = poll(async () => {
-    try {
-      Object.assign(state, { workers: await items("/v1/workers"), error: "" });
-    } catch (error) {
-      state.error = error.message;
-      throw error;
-    } finally {
-      draw();
-    }
-  }, EVERY);
-  return () => {
-    asking.stop();
-    draw.end();
-  };
+  return polledPage(root, { workers: null, error: "" }, async () => ({ workers: await items("/v1/workers") }), template, EVERY);
 }
 
 function template({ workers, error }) {
